@@ -1,1 +1,12 @@
-//! Not written yet.
+//! How Cordon reaches a tenant: the settings of the connection, its secrets, and access tokens.
+//!
+//! Secrets enter here and are exposed in exactly one line, where the token's request is built. This crate makes
+//! no call but the one to the token endpoint.
+
+mod settings;
+mod token;
+mod vars;
+
+pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url};
+pub use token::{AccessToken, TokenError, Tokens};
+pub use vars::{Problems, Vars};

@@ -1,1 +1,28 @@
-//! Not written yet.
+//! The words and the messages of Cordon: identifiers, alert, device, machine action, decision, state of an
+//! effect, and the envelopes that cross queues.
+//!
+//! This crate does no I/O, knows no clock and no wire format of Microsoft's: `defender` translates the
+//! service's bodies into these types, and every other crate speaks only these.
+
+mod action;
+mod alert;
+mod clean;
+mod decision;
+mod device;
+mod effect;
+mod ids;
+mod message;
+mod open_enum;
+mod revision;
+
+pub use action::{ActionKind, ActionStatus, MachineAction};
+pub use alert::{Alert, AlertStatus, Classification, Evidence, Severity, User};
+pub use clean::{one_line, readable};
+pub use decision::{Answer, Decision, IsolationType, Mode, PolicyNote};
+pub use device::{Device, DeviceClass, DeviceFact, DeviceRef, Onboarding};
+pub use effect::EffectState;
+pub use ids::{ActionId, AlertId, BadId, ClaimId, DeviceId, MessageId, TenantId};
+pub use message::{
+    ActionTaken, AlertEnriched, AlertFound, Body, Envelope, FirstSeen, MAX_MESSAGE_BYTES, Undecodable,
+};
+pub use revision::{EvidenceIdentity, Revision};

@@ -1,0 +1,297 @@
+//! The settings of the connection to a tenant: `DEFENDER_…`, the same in both hosts.
+//!
+//! Which playbook and which state to use is the host's business.
+
+use crate::{Problems, Vars};
+use model::TenantId;
+use secrecy::SecretString;
+use std::net::IpAddr;
+use url::{Host, Url};
+
+/// The service's clouds. Hosts, audience and portal always change together.
+/// Source: Microsoft's "Microsoft Defender for Endpoint for US Government customers" page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    Commercial,
+    Gcc,
+    GccHigh,
+    Dod,
+}
+
+impl Cloud {
+    fn from_word(word: &str) -> Option<Cloud> {
+        match word {
+            "commercial" => Some(Cloud::Commercial),
+            "gcc" => Some(Cloud::Gcc),
+            "gcc-high" => Some(Cloud::GccHigh),
+            "dod" => Some(Cloud::Dod),
+            _ => None,
+        }
+    }
+
+    fn api(self) -> &'static str {
+        match self {
+            Cloud::Commercial => "https://api.security.microsoft.com",
+            Cloud::Gcc => "https://api-gcc.securitycenter.microsoft.us",
+            Cloud::GccHigh | Cloud::Dod => "https://api-gov.securitycenter.microsoft.us",
+        }
+    }
+
+    fn login(self) -> &'static str {
+        match self {
+            Cloud::Commercial | Cloud::Gcc => "https://login.microsoftonline.com",
+            Cloud::GccHigh | Cloud::Dod => "https://login.microsoftonline.us",
+        }
+    }
+
+    /// The token's audience. In the commercial cloud it stays the older name whatever host is called; the
+    /// government's is not in Microsoft's pages, and is what Microsoft's own `msticpy` uses.
+    fn audience(self) -> &'static str {
+        match self {
+            Cloud::Commercial => "https://api.securitycenter.microsoft.com",
+            Cloud::Gcc | Cloud::GccHigh | Cloud::Dod => self.api(),
+        }
+    }
+
+    /// Where people look at alerts and devices.
+    pub fn portal(self) -> &'static str {
+        match self {
+            Cloud::Commercial | Cloud::Gcc => "https://security.microsoft.com",
+            Cloud::GccHigh => "https://security.microsoft.us",
+            Cloud::Dod => "https://security.apps.mil",
+        }
+    }
+}
+
+/// Where the service is. Every URL is `https`, or `http` to this machine itself, and has no trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    pub api: String,
+    pub login: String,
+    pub audience: String,
+    pub portal: String,
+    /// Whether the API is on this machine: a simulator, never a tenant.
+    pub api_is_loopback: bool,
+}
+
+/// How an app proves who it is. `Debug` never shows the secret.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub client_id: String,
+    pub secret: SecretString,
+}
+
+/// Everything that is needed to talk to one tenant.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub tenant: TenantId,
+    pub endpoints: Endpoints,
+    /// The app that reads.
+    pub reader: Credential,
+    /// The app that acts, where it is another one.
+    pub actor: Option<Credential>,
+}
+
+impl Connection {
+    /// Reads `DEFENDER_…`. What is missing or malformed is added to `problems`, all of it.
+    pub fn from_vars(vars: &Vars, problems: &mut Problems) -> Option<Connection> {
+        let tenant = required(vars, "DEFENDER_TENANT_ID", problems).and_then(|text| match text.parse() {
+            Ok(tenant) => Some(tenant),
+            Err(error) => {
+                problems.add(format!("DEFENDER_TENANT_ID: {error}"));
+                None
+            }
+        });
+        let client_id = required(vars, "DEFENDER_CLIENT_ID", problems).map(str::to_owned);
+        let secret = secret(vars, "DEFENDER_", true, problems);
+        let actor_id = vars.get("DEFENDER_ACTOR_CLIENT_ID").map(str::to_owned);
+        let actor_secret = secret_of_actor(vars, actor_id.is_some(), problems);
+        let endpoints = endpoints(vars, problems);
+
+        let actor = actor_id.zip(actor_secret).map(|(client_id, secret)| Credential { client_id, secret });
+        let reader = Credential { client_id: client_id?, secret: secret? };
+        Some(Connection { tenant: tenant?, endpoints: endpoints?, reader, actor })
+    }
+
+    /// The app that acts: its own, or else the one that reads.
+    pub fn acting(&self) -> &Credential {
+        self.actor.as_ref().unwrap_or(&self.reader)
+    }
+}
+
+fn required<'v>(vars: &'v Vars, name: &str, problems: &mut Problems) -> Option<&'v str> {
+    let value = vars.get(name);
+    if value.is_none() {
+        problems.add(format!("{name} is not set"));
+    }
+    value
+}
+
+fn secret_of_actor(vars: &Vars, has_client_id: bool, problems: &mut Problems) -> Option<SecretString> {
+    let secret = secret(vars, "DEFENDER_ACTOR_", has_client_id, problems);
+    if secret.is_some() && !has_client_id {
+        problems.add("DEFENDER_ACTOR_CLIENT_ID is not set, though its credential is");
+    }
+    secret
+}
+
+/// The one credential under this prefix. Exactly one kind may be set; kinds that are not built yet say so.
+fn secret(vars: &Vars, prefix: &str, needed: bool, problems: &mut Problems) -> Option<SecretString> {
+    let kinds = ["CLIENT_SECRET", "CERTIFICATE", "SECRET_ID", "FEDERATION"].map(|kind| format!("{prefix}{kind}"));
+    let [client_secret, not_built @ ..] = &kinds;
+    let set: Vec<&str> = kinds.iter().map(String::as_str).filter(|name| vars.get(name).is_some()).collect();
+    if set.len() > 1 {
+        problems.add(format!("{}: set exactly one of them", set.join(", ")));
+        return None;
+    }
+    if let Some(name) = not_built.iter().find(|name| vars.get(name).is_some()) {
+        problems.add(format!("{name}: this kind of credential is not built yet; use {client_secret}"));
+        return None;
+    }
+    let secret = vars.secret(client_secret);
+    if secret.is_none() && needed {
+        problems.add(format!("{client_secret} is not set (the client secret of the app registration)"));
+    }
+    secret
+}
+
+fn endpoints(vars: &Vars, problems: &mut Problems) -> Option<Endpoints> {
+    let word = vars.get("DEFENDER_CLOUD").unwrap_or("commercial");
+    let cloud = Cloud::from_word(word);
+    if cloud.is_none() {
+        problems.add(format!(
+            "DEFENDER_CLOUD: `{}` is none of `commercial`, `gcc`, `gcc-high`, `dod`",
+            model::one_line(word, 40)
+        ));
+    }
+    let cloud_or_default = cloud.unwrap_or(Cloud::Commercial);
+    let mut url = |name: &str, default: &str| match checked_url(vars.get(name).unwrap_or(default)) {
+        Ok(url) => Some(url),
+        Err(why) => {
+            problems.add(format!("{name}: {why}"));
+            None
+        }
+    };
+    let api = url("DEFENDER_API_URL", cloud_or_default.api());
+    let login = url("DEFENDER_LOGIN_URL", cloud_or_default.login());
+    let audience = vars.get("DEFENDER_AUDIENCE").unwrap_or(cloud_or_default.audience());
+    let cloud = cloud?;
+    let api = api?;
+    Some(Endpoints {
+        api_is_loopback: Url::parse(&api).is_ok_and(|url| is_loopback(&url)),
+        api,
+        login: login?,
+        audience: audience.trim_end_matches('/').to_owned(),
+        portal: cloud.portal().to_owned(),
+    })
+}
+
+/// A URL that may carry secrets: `https`, or `http` to this machine itself. Returned without a trailing slash.
+pub fn checked_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL ({error})"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL with a user name or password in it is refused".to_owned());
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => return Err("`http://` is accepted for this machine only (127.0.0.1, ::1, localhost)".to_owned()),
+        other => return Err(format!("`{}:` is not `https:`", model::one_line(other, 20))),
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no place here".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Connection, Vec<String>> {
+        let vars: Vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut problems = Problems::default();
+        let connection = Connection::from_vars(&vars, &mut problems);
+        if problems.is_empty() { Ok(connection.unwrap()) } else { Err(problems.iter().map(str::to_owned).collect()) }
+    }
+
+    const GOOD: [(&str, &str); 3] = [
+        ("DEFENDER_TENANT_ID", "11111111-2222-3333-4444-555555555555"),
+        ("DEFENDER_CLIENT_ID", "app"),
+        ("DEFENDER_CLIENT_SECRET", "hunter2"),
+    ];
+
+    fn with(more: &[(&'static str, &'static str)]) -> Result<Connection, Vec<String>> {
+        let mut vars = GOOD.to_vec();
+        vars.extend_from_slice(more);
+        read(&vars)
+    }
+
+    #[test]
+    fn every_problem_is_listed_at_once() {
+        let problems = read(&[("DEFENDER_CLOUD", "moon"), ("DEFENDER_API_URL", "http://example.com")]).unwrap_err();
+        for name in ["TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "CLOUD", "API_URL"] {
+            assert!(problems.iter().any(|p| p.starts_with(&format!("DEFENDER_{name}"))), "{name} in {problems:?}");
+        }
+    }
+
+    #[test]
+    fn each_cloud_changes_login_audience_api_and_portal_together() {
+        let cases = [
+            ("commercial", "api.security.microsoft.com", "login.microsoftonline.com", "https://api.securitycenter.microsoft.com", "security.microsoft.com"),
+            ("gcc", "api-gcc.securitycenter.microsoft.us", "login.microsoftonline.com", "https://api-gcc.securitycenter.microsoft.us", "security.microsoft.com"),
+            ("gcc-high", "api-gov.securitycenter.microsoft.us", "login.microsoftonline.us", "https://api-gov.securitycenter.microsoft.us", "security.microsoft.us"),
+            ("dod", "api-gov.securitycenter.microsoft.us", "login.microsoftonline.us", "https://api-gov.securitycenter.microsoft.us", "security.apps.mil"),
+        ];
+        for (cloud, api, login, audience, portal) in cases {
+            let endpoints = with(&[("DEFENDER_CLOUD", cloud)]).unwrap().endpoints;
+            assert_eq!(endpoints.api, format!("https://{api}"));
+            assert_eq!(endpoints.login, format!("https://{login}"));
+            assert_eq!(endpoints.audience, audience);
+            assert_eq!(endpoints.portal, format!("https://{portal}"));
+            assert!(!endpoints.api_is_loopback);
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for good in ["http://127.0.0.1:8765", "http://localhost:1/", "http://[::1]:9", "https://eu.api.security.microsoft.com"] {
+            assert!(checked_url(good).is_ok(), "{good}");
+        }
+        for bad in ["http://10.0.0.1", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "https://u:p@example.com", "x"] {
+            assert!(checked_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_credential_that_is_not_built_yet_says_so() {
+        let [tenant, client, _] = GOOD;
+        let problems = read(&[tenant, client, ("DEFENDER_FEDERATION", "aws")]).unwrap_err();
+        assert!(problems[0].contains("not built yet"), "{problems:?}");
+        let problems = with(&[("DEFENDER_SECRET_ID", "x")]).unwrap_err();
+        assert!(problems[0].contains("exactly one"), "{problems:?}");
+    }
+
+    #[test]
+    fn the_acting_app_is_its_own_or_the_reading_one() {
+        assert_eq!(with(&[]).unwrap().acting().client_id, "app");
+        let both = with(&[("DEFENDER_ACTOR_CLIENT_ID", "actor"), ("DEFENDER_ACTOR_CLIENT_SECRET", "s")]).unwrap();
+        assert_eq!(both.acting().client_id, "actor");
+        assert!(with(&[("DEFENDER_ACTOR_CLIENT_ID", "actor")]).is_err());
+        assert!(with(&[("DEFENDER_ACTOR_CLIENT_SECRET", "s")]).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_debug() {
+        assert!(!format!("{:?}", with(&[]).unwrap()).contains("hunter2"));
+    }
+}

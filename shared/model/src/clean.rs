@@ -1,0 +1,79 @@
+//! Texts that strangers wrote, made safe to show: titles, names and command lines are an attacker's pen.
+//!
+//! This takes away what acts on a terminal or deceives a reader. Escaping for HTML or JSON is the business of
+//! whoever writes those.
+
+/// Whether a character may stand in a text that people read: no control characters (ANSI escapes begin with
+/// one), no direction overrides, nothing that is invisible.
+fn is_honest(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{e0000}'..='\u{e0fff}');
+    !c.is_control() && !invisible
+}
+
+/// The text on one line, without anything that acts or hides, and at most `max_chars` characters long. Runs of
+/// white space become one blank; what was cut off ends in `…`.
+pub fn one_line(text: &str, max_chars: usize) -> String {
+    let mut line = String::new();
+    let mut length = 0;
+    let mut gap = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            gap = !line.is_empty();
+            continue;
+        }
+        if !is_honest(c) {
+            continue;
+        }
+        if gap {
+            line.push(' ');
+            length += 1;
+            gap = false;
+        }
+        if length + 1 >= max_chars {
+            line.push('…');
+            return line;
+        }
+        line.push(c);
+        length += 1;
+    }
+    line
+}
+
+/// The text with its line breaks kept, otherwise like [`one_line`].
+pub fn readable(text: &str, max_chars: usize) -> String {
+    let lines: Vec<String> = text.lines().map(|line| one_line(line, max_chars)).collect();
+    let mut joined = lines.join("\n");
+    if let Some((end, _)) = joined.char_indices().nth(max_chars) {
+        joined.truncate(end);
+        joined.push('…');
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_acts_or_hides_survives() {
+        assert_eq!(one_line("a\u{1b}[31mred\r\nBcc: x\t\u{202e}y\u{200b}z", 80), "a[31mred Bcc: x yz");
+        assert_eq!(one_line("名前 — 東京", 80), "名前 — 東京");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        let cut = one_line(&"x".repeat(70_000), 10);
+        assert_eq!(cut.chars().count(), 10);
+        assert!(cut.ends_with('…'));
+    }
+
+    #[test]
+    fn line_breaks_can_be_kept() {
+        assert_eq!(readable("one\n two\u{7}\nthree", 80), "one\ntwo\nthree");
+        assert_eq!(readable("ab\ncd", 4), "ab\nc…");
+    }
+}

@@ -1,0 +1,92 @@
+//! What was decided about an alert and why. Deciding itself is `policy`'s business.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether decisions are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Decide and tell, never act.
+    Observe,
+    Enforce,
+}
+
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Observe => "observe",
+            Mode::Enforce => "enforce",
+        }
+    }
+}
+
+/// What the policy answers for one alert and device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Cut the device off the network.
+    Isolate,
+    /// Ask a person whether to.
+    Propose,
+    /// Nothing permits anything.
+    None,
+    /// Something would be permitted, but a prohibition or a doubt stands against it.
+    Refused,
+}
+
+impl Answer {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Answer::Isolate => "isolate",
+            Answer::Propose => "propose",
+            Answer::None => "none",
+            Answer::Refused => "refused",
+        }
+    }
+}
+
+/// How much of the network a device loses. Source: Microsoft's "Isolate machine API" page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IsolationType {
+    /// Everything but the sensor's own connection.
+    Full,
+    /// Outlook, Teams and Skype keep working; Windows only.
+    Selective,
+}
+
+impl IsolationType {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IsolationType::Full => "Full",
+            IsolationType::Selective => "Selective",
+        }
+    }
+}
+
+/// A policy that spoke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyNote {
+    /// Its `@id`.
+    pub id: String,
+    /// Its `@reason`: the sentence that people read.
+    pub reason: String,
+}
+
+/// A decision with everything that is needed to explain it later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    pub answer: Answer,
+    /// The mode that holds for this decision: the strictest of environment, playbook and policy.
+    pub mode: Mode,
+    /// For `isolate` and `propose`: which kind.
+    pub isolation_type: IsolationType,
+    /// The permits that spoke for it.
+    pub permitted_by: Vec<PolicyNote>,
+    /// The forbids that stood against acting.
+    pub forbidden_by: Vec<PolicyNote>,
+    /// Why Cordon itself would not act: missing, stale or unreadable data, or an error while deciding.
+    pub doubts: Vec<String>,
+    /// Whether people are to be told.
+    pub tell: bool,
+}

@@ -1,0 +1,66 @@
+//! The states of an effect: one list, used in code, messages, mails and docs alike.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where an effect on a device stands. `requested` is not `succeeded`: the service's "accepted" is a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectState {
+    /// Nothing asked yet; another worker may take the claim over.
+    Claimed,
+    /// The call may be under way.
+    Requesting,
+    /// The service accepted it and gave a machine action's id.
+    Requested,
+    /// The service has not carried it out yet, for instance because the device is offline.
+    Pending,
+    Succeeded,
+    Failed,
+    /// The service gave up, after about three days for a device that stayed offline.
+    TimedOut,
+    /// Somebody cancelled the machine action.
+    Cancelled,
+    /// Somebody else's isolation is open or in force: nothing was asked.
+    Adopted,
+    /// The call may or may not have reached the service; settled by reading, never by asking again blindly.
+    Unknown,
+    /// A doubt, a prohibition or a limit stood against it.
+    Refused,
+    /// Decided, and not carried out because of the mode.
+    Observed,
+    /// A person is asked instead.
+    Proposed,
+}
+
+impl EffectState {
+    /// The word that people read.
+    pub fn word(self) -> &'static str {
+        match self {
+            EffectState::Claimed => "claimed",
+            EffectState::Requesting => "requesting",
+            EffectState::Requested => "requested",
+            EffectState::Pending => "pending",
+            EffectState::Succeeded => "succeeded",
+            EffectState::Failed => "failed",
+            EffectState::TimedOut => "timed out",
+            EffectState::Cancelled => "cancelled",
+            EffectState::Adopted => "adopted",
+            EffectState::Unknown => "unknown",
+            EffectState::Refused => "refused",
+            EffectState::Observed => "observed",
+            EffectState::Proposed => "proposed",
+        }
+    }
+
+    /// Whether the service may still change it, so that it has to be followed.
+    pub fn is_open(self) -> bool {
+        matches!(self, EffectState::Requested | EffectState::Pending)
+    }
+}
+
+impl fmt::Display for EffectState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

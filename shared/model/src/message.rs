@@ -1,0 +1,266 @@
+//! The messages that cross queues, and the envelope around each.
+//!
+//! A reader ignores fields that it does not know and accepts every version that ever shipped (`fixtures/`); a
+//! writer writes only the latest. An optional field may be added without a new version; anything else is one.
+
+use crate::{
+    ActionId, Alert, ClaimId, Decision, DeviceFact, DeviceRef, EffectState, EvidenceIdentity, MessageId, Mode,
+    Revision, TenantId,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeSet;
+
+/// The most that a message may weigh, in bytes. SQS refuses more than 256 KiB in its oldest limit; what is
+/// left is room for attributes and for what later steps add.
+pub const MAX_MESSAGE_BYTES: usize = 200_000;
+
+/// What a message says, with its kind and version.
+pub trait Body: Serialize + DeserializeOwned {
+    /// In kebab case, in the past tense.
+    const KIND: &'static str;
+    /// The version that is written.
+    const VERSION: u16;
+}
+
+/// A message with what every message carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope<B> {
+    pub kind: String,
+    pub version: u16,
+    /// Deterministic: the same fact announced twice has the same id.
+    pub id: MessageId,
+    pub tenant: TenantId,
+    /// One word for the whole life of one sighting of an alert; on every log line about it.
+    pub trace: String,
+    pub occurred_at: Timestamp,
+    pub body: B,
+}
+
+/// Why a message cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecodable {
+    /// To be left for a newer reader, not set aside: during a deployment there may be one.
+    #[error("`{kind}` of version {version} is newer than this reader")]
+    Newer { kind: String, version: u16 },
+    #[error("a message of kind `{found}` stood where `{expected}` belongs")]
+    WrongKind { found: String, expected: &'static str },
+    #[error("the message cannot be read: {what} at `{path}`")]
+    Malformed { path: String, what: String },
+}
+
+#[derive(Deserialize)]
+struct Head {
+    kind: String,
+    version: u16,
+}
+
+impl<B: Body> Envelope<B> {
+    /// A message of the latest version. Its id is made of its kind, its tenant and `identity`.
+    pub fn new(tenant: &TenantId, identity: &[&str], trace: &str, occurred_at: Timestamp, body: B) -> Self {
+        let parts: Vec<&str> = [tenant.as_str()].into_iter().chain(identity.iter().copied()).collect();
+        Envelope {
+            kind: B::KIND.to_owned(),
+            version: B::VERSION,
+            id: MessageId::of(B::KIND, &parts),
+            tenant: tenant.clone(),
+            trace: trace.to_owned(),
+            occurred_at,
+            body,
+        }
+    }
+
+    /// The message as it travels.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    pub fn decode(text: &str) -> Result<Self, Undecodable> {
+        let head: Head = parse(text)?;
+        if head.kind != B::KIND {
+            return Err(Undecodable::WrongKind { found: crate::one_line(&head.kind, 60), expected: B::KIND });
+        }
+        if head.version > B::VERSION {
+            return Err(Undecodable::Newer { kind: head.kind, version: head.version });
+        }
+        parse(text)
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Undecodable> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| Undecodable::Malformed {
+        path: error.path().to_string(),
+        what: crate::one_line(&error.inner().to_string(), 200),
+    })
+}
+
+/// When and in which mode an alert was first seen: what was first seen while observing is never acted upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstSeen {
+    pub at: Timestamp,
+    pub mode: Mode,
+}
+
+/// poll found a revision of an alert that was not announced before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertFound {
+    pub alert: Alert,
+    pub revision: Revision,
+    /// Identities of all evidence known, those included that were cut from `alert` to keep it small.
+    pub evidence: BTreeSet<EvidenceIdentity>,
+    /// The devices that the alert concerns. Defender's own alerts name at most one.
+    pub devices: Vec<DeviceRef>,
+    pub first_seen: FirstSeen,
+}
+
+impl Body for AlertFound {
+    const KIND: &'static str = "alert-found";
+    const VERSION: u16 = 1;
+}
+
+/// enrich added what is known of one device that the alert concerns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertEnriched {
+    pub found: AlertFound,
+    pub device: DeviceFact,
+    /// When the device was read from the service.
+    pub observed_at: Timestamp,
+}
+
+impl Body for AlertEnriched {
+    const KIND: &'static str = "alert-enriched";
+    const VERSION: u16 = 1;
+}
+
+/// What became of one alert on one device: a decision, or the next state of what was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionTaken {
+    pub alert: Alert,
+    pub revision: Revision,
+    pub device: DeviceFact,
+    pub decision: Decision,
+    /// The state of the effect; none where nothing was to be done.
+    pub state: Option<EffectState>,
+    /// What else people should know: the service's words, or whose isolation this one joined.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    #[serde(default)]
+    pub claim: Option<ClaimId>,
+    #[serde(default)]
+    pub action: Option<ActionId>,
+}
+
+impl Body for ActionTaken {
+    const KIND: &'static str = "action-taken";
+    const VERSION: u16 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Answer, IsolationType, Severity, alert::tests::bare};
+    use std::path::Path;
+
+    fn tenant() -> TenantId {
+        "11111111-2222-3333-4444-555555555555".parse().unwrap()
+    }
+
+    fn at() -> Timestamp {
+        "2026-11-20T10:00:00.1234567Z".parse().unwrap()
+    }
+
+    fn found() -> AlertFound {
+        let mut alert = bare("da637472900382838869_1364969609");
+        alert.severity = Some(Severity::High);
+        alert.created = Some(at());
+        let device = DeviceRef::parse("1e5bc9d7e413ddd7902c2932e418702b84d0cc07");
+        alert.device = Some(device.clone());
+        let evidence = EvidenceIdentity::all(&alert);
+        let revision = Revision::of(&alert, &evidence);
+        AlertFound { alert, revision, evidence, devices: vec![device], first_seen: FirstSeen { at: at(), mode: Mode::Enforce } }
+    }
+
+    fn enriched() -> AlertEnriched {
+        let device = DeviceFact::Unknown { why: "the service does not know it".into() };
+        AlertEnriched { found: found(), device, observed_at: at() }
+    }
+
+    fn taken() -> ActionTaken {
+        let decision = Decision {
+            answer: Answer::Isolate,
+            mode: Mode::Enforce,
+            isolation_type: IsolationType::Full,
+            permitted_by: vec![crate::PolicyNote { id: "high".into(), reason: "the alert is High".into() }],
+            forbidden_by: vec![],
+            doubts: vec![],
+            tell: true,
+        };
+        let found = found();
+        ActionTaken {
+            alert: found.alert,
+            revision: found.revision,
+            device: DeviceFact::Unknown { why: "x".into() },
+            decision,
+            state: Some(EffectState::TimedOut),
+            notes: vec!["a note".into()],
+            claim: Some("c0ffee".parse().unwrap()),
+            action: Some("5382f7ea-7557-4ab7-9782-d50480024a4e".parse().unwrap()),
+        }
+    }
+
+    fn check<B: Body + PartialEq + std::fmt::Debug>(body: B) {
+        let envelope = Envelope::new(&tenant(), &["x"], "trace", at(), body);
+        assert_eq!(Envelope::decode(&envelope.encode().unwrap()).unwrap(), envelope);
+
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let latest = folder.join(format!("{}.v{}.json", B::KIND, B::VERSION));
+        let text = std::fs::read_to_string(&latest).unwrap_or_else(|_| {
+            panic!("{} is missing; it should hold:\n{}", latest.display(), serde_json::to_string_pretty(&envelope).unwrap())
+        });
+        assert_eq!(Envelope::decode(&text).unwrap(), envelope, "the latest fixture is what is written today");
+        for version in 1..B::VERSION {
+            let old = std::fs::read_to_string(folder.join(format!("{}.v{version}.json", B::KIND))).unwrap();
+            Envelope::<B>::decode(&old).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_version_that_shipped_still_decodes() {
+        check(found());
+        check(enriched());
+        check(taken());
+    }
+
+    #[test]
+    fn a_newer_version_is_told_apart_from_garbage() {
+        let mut newer = serde_json::to_value(Envelope::new(&tenant(), &["x"], "t", at(), found())).unwrap();
+        newer["version"] = 99.into();
+        newer["body"] = "something else entirely".into();
+        assert!(matches!(Envelope::<AlertFound>::decode(&newer.to_string()), Err(Undecodable::Newer { version: 99, .. })));
+        assert!(matches!(Envelope::<AlertFound>::decode("not JSON"), Err(Undecodable::Malformed { .. })));
+        let other = Envelope::new(&tenant(), &["x"], "t", at(), enriched()).encode().unwrap();
+        assert!(matches!(Envelope::<AlertFound>::decode(&other), Err(Undecodable::WrongKind { .. })));
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_named_by_its_path() {
+        let mut bad = serde_json::to_value(Envelope::new(&tenant(), &["x"], "t", at(), found())).unwrap();
+        bad["body"]["alert"]["title"] = 7.into();
+        let error = Envelope::<AlertFound>::decode(&bad.to_string()).unwrap_err().to_string();
+        assert!(error.contains("body.alert.title"), "{error}");
+    }
+
+    #[test]
+    fn ticks_of_a_hundred_nanoseconds_survive() {
+        let text = Envelope::new(&tenant(), &["x"], "t", at(), found()).encode().unwrap();
+        assert!(text.contains("10:00:00.1234567Z"), "{text}");
+    }
+
+    #[test]
+    fn the_same_fact_has_the_same_id() {
+        let one = Envelope::new(&tenant(), &["a", "r"], "t", at(), found());
+        let two = Envelope::new(&tenant(), &["a", "r"], "u", Timestamp::UNIX_EPOCH, found());
+        assert_eq!(one.id, two.id);
+    }
+}

@@ -1,0 +1,119 @@
+//! The heart that both hosts share: decode one body, run the step, catch a panic, classify.
+//!
+//! What a host does with the answer (a row, a batch response) is the host's business; nothing else loops over
+//! messages.
+
+use jiff::{SignedDuration, Timestamp};
+use model::{Body, Envelope, Undecodable};
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+};
+
+/// What is to become of one delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    Done,
+    /// It failed; try again. Counts towards [`crate::MAX_RECEIVES`].
+    Retry { after: SignedDuration, why: String },
+    /// It must wait, and waiting is not failing: a delayed copy is sent and this delivery acknowledged.
+    Defer { until: Timestamp, why: String },
+    /// It can never succeed: a dead letter with this reason.
+    Reject { reason: String },
+}
+
+impl Disposition {
+    /// Failed for a passing reason.
+    pub fn retry(after: SignedDuration, why: impl ToString) -> Disposition {
+        Disposition::Retry { after, why: why.to_string() }
+    }
+}
+
+/// Runs a step on one body. A panic in the step is a failure of this message alone.
+pub async fn dispatch<B, F>(body: &str, step: impl FnOnce(Envelope<B>) -> F) -> Disposition
+where
+    B: Body,
+    F: Future<Output = Disposition>,
+{
+    let envelope = match Envelope::<B>::decode(body) {
+        Ok(envelope) => envelope,
+        Err(newer @ Undecodable::Newer { .. }) => {
+            return Disposition::retry(SignedDuration::from_mins(1), newer);
+        }
+        Err(hopeless @ (Undecodable::WrongKind { .. } | Undecodable::Malformed { .. })) => {
+            return Disposition::Reject { reason: hopeless.to_string() };
+        }
+    };
+    let (id, trace) = (envelope.id.clone(), envelope.trace.clone());
+    let disposition = match catch_unwind(AssertUnwindSafe(|| step(envelope))) {
+        Ok(future) => or_panic(future).await,
+        Err(panic) => Err(panic),
+    }
+    .unwrap_or_else(|panic| {
+        Disposition::retry(SignedDuration::from_secs(10), format!("the step panicked: {}", message_of(&*panic)))
+    });
+    match &disposition {
+        Disposition::Done => tracing::debug!(kind = B::KIND, %id, %trace, "handled"),
+        Disposition::Retry { after, why } => {
+            tracing::warn!(kind = B::KIND, %id, %trace, after_s = after.as_secs(), why, "failed, to be tried again");
+        }
+        Disposition::Defer { until, why } => tracing::info!(kind = B::KIND, %id, %trace, %until, why, "deferred"),
+        Disposition::Reject { reason } => tracing::error!(kind = B::KIND, %id, %trace, reason, "set aside"),
+    }
+    disposition
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// Polls a future to its end; a panic while polling is its error.
+async fn or_panic<T>(future: impl Future<Output = T>) -> Result<T, Panic> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    model::one_line(text.unwrap_or("without a message"), 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::AlertEnriched;
+
+    async fn run(body: &str) -> Disposition {
+        dispatch::<AlertEnriched, _>(body, async |_| panic!("on purpose")).await
+    }
+
+    fn fixture() -> String {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/fixtures/alert-enriched.v1.json");
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_its_message_alone() {
+        let Disposition::Retry { why, .. } = run(&fixture()).await else { panic!("should be tried again") };
+        assert!(why.contains("on purpose"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn garbage_is_set_aside_with_its_reason() {
+        let Disposition::Reject { reason } = run("not JSON").await else { panic!("should be set aside") };
+        assert!(reason.contains("cannot be read"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_newer_version_is_left_for_a_newer_reader() {
+        let newer = fixture().replace("\"version\": 1", "\"version\": 2");
+        assert!(matches!(run(&newer).await, Disposition::Retry { .. }));
+    }
+}

@@ -1,0 +1,198 @@
+//! The queue: at least once, in no particular order, with a delay, a receive count and dead letters.
+//!
+//! Nothing here promises that a message comes once: whoever receives it must make its effect happen once.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use model::{Body, Envelope, MAX_MESSAGE_BYTES, TenantId};
+use std::{fmt, sync::Arc};
+
+/// The longest delay of one message: SQS allows 15 minutes. What must wait longer is deferred again.
+pub const MAX_DELAY: SignedDuration = SignedDuration::from_mins(15);
+
+/// How often a message may fail (be received without being settled) before it is a dead letter.
+pub const MAX_RECEIVES: u32 = 5;
+
+/// The queues of the pipeline. One queue carries one kind of message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QueueName {
+    AlertsFound,
+    AlertsEnriched,
+    ActionsTaken,
+}
+
+impl QueueName {
+    pub const ALL: [QueueName; 3] = [QueueName::AlertsFound, QueueName::AlertsEnriched, QueueName::ActionsTaken];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            QueueName::AlertsFound => "alerts-found",
+            QueueName::AlertsEnriched => "alerts-enriched",
+            QueueName::ActionsTaken => "actions-taken",
+        }
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Out {
+    pub body: String,
+    /// How long it stays invisible; at most [`MAX_DELAY`].
+    pub delay: SignedDuration,
+}
+
+/// The handle of one delivery. Settling it after its visibility ran out and another delivery began does nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt(pub String);
+
+/// One delivery of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub receipt: Receipt,
+    pub body: String,
+    /// How often the message has been delivered, this delivery included: 1 the first time.
+    pub receives: u32,
+}
+
+/// A message that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub id: String,
+    pub queue: QueueName,
+    pub body: String,
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+/// Some dead letters, oldest first, and where to go on; none when these were the last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadPage {
+    pub letters: Vec<DeadLetter>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Try again later; a message may or may not have been stored.
+    #[error("the queue is not available: {0}")]
+    Unavailable(String),
+    #[error("a message of {bytes} bytes is larger than the {MAX_MESSAGE_BYTES} allowed")]
+    TooLarge { bytes: usize },
+}
+
+/// What a host's queue can do. `now` decides visibility: a backend reads no clock of its own, unless the service
+/// behind it does.
+#[async_trait]
+pub trait QueueBackend: Send + Sync + fmt::Debug {
+    /// Stores messages; one result per message, in order. A message whose result is an error may still arrive.
+    async fn send(&self, queue: QueueName, out: &[Out], now: Timestamp) -> Vec<Result<(), QueueError>>;
+
+    /// Up to `max` visible messages (at most 10). Each becomes invisible for the queue's visibility time, and is
+    /// delivered again if it is not settled by then. A message that has been delivered [`MAX_RECEIVES`] times
+    /// without being settled is moved to the dead letters instead of being delivered again.
+    async fn receive(&self, queue: QueueName, max: usize, now: Timestamp) -> Result<Vec<Delivery>, QueueError>;
+
+    /// The delivery was handled: the message is gone.
+    async fn done(&self, queue: QueueName, receipt: &Receipt) -> Result<(), QueueError>;
+
+    /// The delivery failed: the message comes again after a while (at most [`MAX_DELAY`]).
+    async fn retry(
+        &self,
+        queue: QueueName,
+        receipt: &Receipt,
+        after: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), QueueError>;
+
+    /// The delivery can never succeed: the message becomes a dead letter with this reason.
+    async fn reject(
+        &self,
+        queue: QueueName,
+        receipt: &Receipt,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), QueueError>;
+
+    /// Something that never became a message is set aside as a dead letter of this queue.
+    async fn set_aside(
+        &self,
+        queue: QueueName,
+        body: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), QueueError>;
+
+    /// The dead letters of a queue, a page at a time.
+    async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError>;
+}
+
+/// The queue as the steps see it.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    backend: Arc<dyn QueueBackend>,
+}
+
+impl Queue {
+    pub fn new(backend: Arc<dyn QueueBackend>) -> Queue {
+        Queue { backend }
+    }
+
+    /// Sends messages at once; one result per message, in order.
+    pub async fn send<B: Body>(
+        &self,
+        queue: QueueName,
+        messages: &[Envelope<B>],
+        now: Timestamp,
+    ) -> Vec<Result<(), QueueError>> {
+        let encoded: Vec<Result<Out, QueueError>> = messages.iter().map(out).collect();
+        let sendable: Vec<Out> = encoded.iter().filter_map(|out| out.as_ref().ok().cloned()).collect();
+        let mut sent = self.backend.send(queue, &sendable, now).await.into_iter();
+        let unanswered = || Err(QueueError::Unavailable("it gave no answer for this message".to_owned()));
+        encoded.into_iter().map(|out| out.and_then(|_| sent.next().unwrap_or_else(unanswered))).collect()
+    }
+
+    /// Sends one message at once.
+    pub async fn send_one<B: Body>(
+        &self,
+        queue: QueueName,
+        message: &Envelope<B>,
+        now: Timestamp,
+    ) -> Result<(), QueueError> {
+        let out = out(message)?;
+        let sent = self.backend.send(queue, &[out], now).await.pop();
+        sent.unwrap_or_else(|| Err(QueueError::Unavailable("it gave no answer for this message".to_owned())))
+    }
+
+    /// Sets something aside that could not become a message. `what` is kept as it is, up to the size of a message.
+    pub async fn set_aside(
+        &self,
+        queue: QueueName,
+        tenant: &TenantId,
+        what: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), QueueError> {
+        let what: String = what.chars().take(MAX_MESSAGE_BYTES / 4).collect();
+        let body = serde_json::json!({ "kind": "unreadable", "version": 1, "tenant": tenant, "body": what });
+        self.backend.set_aside(queue, &body.to_string(), reason, now).await
+    }
+
+    /// The dead letters of a queue, a page at a time.
+    pub async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {
+        self.backend.dead(queue, page).await
+    }
+}
+
+fn out<B: Body>(message: &Envelope<B>) -> Result<Out, QueueError> {
+    let body = message.encode().map_err(|error| QueueError::Unavailable(error.to_string()))?;
+    if body.len() > MAX_MESSAGE_BYTES {
+        return Err(QueueError::TooLarge { bytes: body.len() });
+    }
+    Ok(Out { body, delay: SignedDuration::ZERO })
+}
