@@ -1,1 +1,28 @@
-//! Not written yet.
+#![doc = include_str!("../README.md")]
+//!
+//! This file only names the modules and what they offer.
+
+mod behaviour;
+mod demo;
+mod entities;
+mod faults;
+pub mod generate;
+mod http;
+mod journal;
+mod odata;
+mod server;
+mod times;
+mod world;
+
+pub use demo::demo_world;
+pub use entities::{
+    ActionStatus, ActionType, Alert, Behaviour, Comment, Evidence, IpAddress, Machine, MachineAction, Pace,
+    RelatedFile, RelatedUser,
+};
+pub use faults::{Chaos, Fault, FaultKind, HowOften};
+pub use journal::Entry;
+pub use server::Simulator;
+pub use world::{
+    App, Clock, DEFAULT_AUDIENCE, DEFAULT_CLIENT, DEFAULT_ROLES, DEFAULT_SECRET, DEFAULT_TENANT, Duplicate,
+    ListOrder, NextLinks, World,
+};

@@ -1,1 +1,111 @@
-//! Not written yet.
+//! The step that adds to an alert what is known of each device that it concerns.
+//!
+//! It only reads, mostly from state. That a device is not known is a fact for the policy, not a failure.
+
+use defender::{ApiError, Call, Reader};
+use jiff::{SignedDuration, Timestamp};
+use model::{AlertEnriched, AlertFound, DeviceFact, DeviceId, DeviceRef, Envelope, TenantId, one_line};
+use ports::{Count, DeviceRow, Disposition, Expect, Queue, QueueName, State, Stored, Tally, Write};
+
+/// How long one read of the tenant may take, retries included.
+const READ_BUDGET: SignedDuration = SignedDuration::from_secs(20);
+
+/// When to come back after our own queue or state failed.
+const SOON: SignedDuration = SignedDuration::from_secs(10);
+
+/// The step with all that it needs.
+#[derive(Debug, Clone)]
+pub struct Enrich {
+    pub tenant: TenantId,
+    pub reader: Reader,
+    pub queue: Queue,
+    pub state: State,
+    pub tally: Tally,
+}
+
+impl Enrich {
+    /// Announces the alert once more for each of its devices, with what is known of it. An alert without a
+    /// device goes on too: it has to be decided, and a person may have to be told.
+    pub async fn handle(&self, message: Envelope<AlertFound>, now: Timestamp) -> Disposition {
+        let mut out = Vec::new();
+        let found = message.body;
+        if found.devices.is_empty() {
+            let device = DeviceFact::Unknown { why: "the alert names no device".to_owned() };
+            out.push(self.enriched(&found, None, &message.trace, device, now, now));
+        }
+        for device in &found.devices {
+            let (fact, observed_at) = match device {
+                DeviceRef::Unusable(text) => {
+                    let why = format!("`{}` is not a machine id (40 hexadecimal digits)", one_line(text, 80));
+                    (DeviceFact::Unknown { why }, now)
+                }
+                DeviceRef::Id(id) => match self.device(id, now).await {
+                    Ok(read) => read,
+                    Err(disposition) => return disposition,
+                },
+            };
+            out.push(self.enriched(&found, Some(device), &message.trace, fact, observed_at, now));
+        }
+        for result in self.queue.send(QueueName::AlertsEnriched, &out, now).await {
+            if let Err(error) = result {
+                return Disposition::retry(SOON, error);
+            }
+        }
+        self.tally.one(Count::AlertsEnriched);
+        Disposition::Done
+    }
+
+    fn enriched(
+        &self,
+        found: &AlertFound,
+        about: Option<&DeviceRef>,
+        trace: &str,
+        device: DeviceFact,
+        observed_at: Timestamp,
+        now: Timestamp,
+    ) -> Envelope<AlertEnriched> {
+        let word = match about {
+            Some(DeviceRef::Id(id)) => id.as_str(),
+            Some(DeviceRef::Unusable(text)) => text,
+            None => "none",
+        };
+        let identity = [found.alert.id.as_str(), found.revision.as_str(), word];
+        let body = AlertEnriched { found: found.clone(), about: about.cloned(), device, observed_at };
+        Envelope::new(&self.tenant, &identity, trace, now, body)
+    }
+
+    /// The device from the cache while it is fresh, or else from the service, with the time at which it was
+    /// read.
+    async fn device(&self, id: &DeviceId, now: Timestamp) -> Result<(DeviceFact, Timestamp), Disposition> {
+        let key = DeviceRow::key(&self.tenant, id);
+        let cached: Option<Stored<DeviceRow>> =
+            self.state.get(&key, now).await.map_err(|error| Disposition::retry(SOON, error))?;
+        if let Some(row) = cached.map(|cached| cached.value).filter(|row| row.is_fresh(now)) {
+            return Ok((DeviceFact::Known(row.device), row.observed_at));
+        }
+        let device = match self.reader.machine(id, Call { now, budget: READ_BUDGET }).await {
+            Ok(Some(device)) => device,
+            Ok(None) => {
+                let why = format!("the service does not know the device {id}");
+                return Ok((DeviceFact::Unknown { why }, now));
+            }
+            Err(error) => return unread(&error, now).map(|fact| (fact, now)),
+        };
+        let row = DeviceRow { device, observed_at: now };
+        let write = Write::put(key, &row, Expect::Any, DeviceRow::expires(now));
+        let write = write.map_err(|error| Disposition::retry(SOON, error))?;
+        self.state.commit(&[write], now).await.map_err(|error| Disposition::retry(SOON, error))?;
+        Ok((DeviceFact::Known(row.device), now))
+    }
+}
+
+/// What may pass is waited for, which is not failing; what will not pass is a fact for the policy.
+fn unread(error: &ApiError, now: Timestamp) -> Result<DeviceFact, Disposition> {
+    match error.passes_in() {
+        Some(wait) => {
+            let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+            Err(Disposition::Defer { until, why: error.to_string() })
+        }
+        None => Ok(DeviceFact::Unknown { why: format!("the device could not be read: {error}") }),
+    }
+}

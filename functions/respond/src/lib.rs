@@ -1,1 +1,162 @@
-//! Not written yet.
+//! The step that judges each alert against the policy, claims the effect, acts and records: the only one that
+//! may change anything in a tenant.
+//!
+//! Everything that it does can happen twice without harm: a message that comes again finds what was done. Whether
+//! an outcome is followed to its end is `track`'s business, telling people is `notify`'s.
+
+mod act;
+mod claims;
+mod outcome;
+mod standing;
+
+use defender::{Call, Reader, Responder};
+use jiff::{SignedDuration, Timestamp};
+use model::{ActionTaken, AlertEnriched, Answer, Decision, DeviceFact, EffectState, Envelope, Mode, TenantId};
+use policy::{Case, Playbook};
+use ports::{CaseRow, CommitError, Disposition, Queue, State, StateError, Stored, Tally};
+use std::sync::Arc;
+
+pub use standing::{Standing, standing};
+
+/// How long one read of the tenant may take before acting, retries included.
+const READ_BUDGET: SignedDuration = SignedDuration::from_secs(15);
+
+/// When to come back after our own queue or state failed, or somebody else was faster.
+const SOON: SignedDuration = SignedDuration::from_secs(5);
+
+/// The step with all that it needs.
+#[derive(Debug, Clone)]
+pub struct Respond {
+    pub tenant: TenantId,
+    pub reader: Reader,
+    pub responder: Arc<Responder>,
+    pub playbook: Arc<Playbook>,
+    /// What `CORDON_MODE` says.
+    pub environment_mode: Option<Mode>,
+    pub queue: Queue,
+    pub state: State,
+    pub tally: Tally,
+}
+
+/// Why a message cannot be finished now.
+#[derive(Debug)]
+enum Stop {
+    /// Try again; nothing is lost.
+    Retry(String),
+    /// Wait, which is not failing.
+    Defer { until: Timestamp, why: String },
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Stop {
+        Stop::Retry(error.to_string())
+    }
+}
+
+/// Whatever kept a write from happening, reading again and going on from there is right: a lost race, too.
+impl From<CommitError> for Stop {
+    fn from(error: CommitError) -> Stop {
+        Stop::Retry(error.to_string())
+    }
+}
+
+/// One alert on one device, while it is worked on.
+struct Work {
+    message: Envelope<AlertEnriched>,
+    case: Option<Stored<CaseRow>>,
+    now: Timestamp,
+}
+
+impl Work {
+    fn device_id(&self) -> Option<&model::DeviceId> {
+        self.message.body.about.as_ref().and_then(|about| about.id())
+    }
+
+    fn call(&self) -> Call {
+        Call { now: self.now, budget: READ_BUDGET }
+    }
+
+    /// An outcome on what the message brought.
+    fn outcome(&self, decision: Decision, state: Option<EffectState>, notes: Vec<String>) -> ActionTaken {
+        let body = &self.message.body;
+        ActionTaken {
+            alert: body.found.alert.clone(),
+            revision: body.found.revision.clone(),
+            device: body.device.clone(),
+            decision,
+            state,
+            notes,
+            claim: None,
+            action: None,
+        }
+    }
+
+    /// Whether this revision brings a raised severity or new evidence over what was judged. True for the first.
+    fn is_newly_actionable(&self) -> bool {
+        let Some(case) = self.case.as_ref().map(|case| &case.value).filter(|case| !case.judged.is_empty()) else {
+            return true;
+        };
+        let found = &self.message.body.found;
+        let rank = |severity: &Option<model::Severity>| severity.as_ref().and_then(|severity| severity.rank());
+        rank(&found.alert.severity) > rank(&case.severity) || !found.evidence.is_subset(&case.evidence)
+    }
+
+    fn was_judged(&self) -> bool {
+        let revision = &self.message.body.found.revision;
+        self.case.as_ref().is_some_and(|case| case.value.judged.contains(revision))
+    }
+}
+
+impl Respond {
+    /// Decides one alert on one device, and does what the decision says.
+    pub async fn handle(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Disposition {
+        match self.judge(message, now).await {
+            Ok(()) => Disposition::Done,
+            Err(Stop::Retry(why)) => Disposition::Retry { after: SOON, why },
+            Err(Stop::Defer { until, why }) => Disposition::Defer { until, why },
+        }
+    }
+
+    async fn judge(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Result<(), Stop> {
+        let about = message.body.about.as_ref().and_then(|about| about.id());
+        let key = CaseRow::key(&self.tenant, &message.body.found.alert.id, about);
+        let case = self.state.get(&key, now).await?;
+        let mut work = Work { message, case, now };
+
+        if work.was_judged() {
+            return self.announce_again(&work).await;
+        }
+        let body = &work.message.body;
+        let decision = self.decide(&body.found.alert, &body.device, &work);
+        if !work.is_newly_actionable() {
+            return self.record_triage(&mut work, decision).await;
+        }
+        let (state, acts) = what_follows(&decision);
+        if acts {
+            return self.act(&mut work).await;
+        }
+        let outcome = work.outcome(decision, state, Vec::new());
+        self.finish(&mut work, outcome).await
+    }
+
+    fn decide(&self, alert: &model::Alert, device: &DeviceFact, work: &Work) -> Decision {
+        self.playbook.decide(&Case {
+            alert,
+            device,
+            first_seen: work.message.body.found.first_seen,
+            environment_mode: self.environment_mode,
+            now: work.now,
+        })
+    }
+}
+
+/// The state that a decision leads to by itself, and whether it is to be carried out.
+fn what_follows(decision: &Decision) -> (Option<EffectState>, bool) {
+    match (decision.answer, decision.mode) {
+        (Answer::Isolate, Mode::Enforce) => (None, true),
+        (Answer::Isolate, Mode::Observe) => (Some(EffectState::Observed), false),
+        (Answer::Propose, _) => (Some(EffectState::Proposed), false),
+        (Answer::Refused, _) => (Some(EffectState::Refused), false),
+        (Answer::None, _) => (None, false),
+    }
+}

@@ -1,1 +1,219 @@
-//! Not written yet.
+//! The step that follows every open machine action to its end, by reading.
+//!
+//! It asks for nothing and judges nothing: it moves claims from `requested` over `pending` to what the service
+//! says, and announces the end. Unanswered requests (`unknown`) are settled by `respond`, whose message waits
+//! for it.
+
+use defender::{ApiError, Call, Reader};
+use jiff::{SignedDuration, Timestamp};
+use model::{ActionStatus, DeviceId, EffectState, MachineAction, TenantId};
+use ports::{
+    CaseRow, Claim, CommitError, Count, HistoryEntry, OpenEffect, Queue, QueueError, QueueName, State, StateError,
+    Stored, Tally, Write,
+};
+
+/// How long one read of the tenant may take, retries included.
+const READ_BUDGET: SignedDuration = SignedDuration::from_secs(15);
+
+/// The step with all that it needs.
+#[derive(Debug, Clone)]
+pub struct Track {
+    pub tenant: TenantId,
+    pub reader: Reader,
+    pub queue: Queue,
+    pub state: State,
+    pub tally: Tally,
+}
+
+/// How the unsettled claims stand after a round.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracked {
+    /// Devices whose isolation the service has accepted and not finished.
+    pub pending: Vec<DeviceId>,
+    /// Devices of which it is not known whether their isolation was asked for.
+    pub unknown: Vec<DeviceId>,
+    /// When the next look at a pending one is due.
+    pub next_look: Option<Timestamp>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrackError {
+    #[error("the state could not be read")]
+    State(#[from] StateError),
+    #[error("the state could not be written")]
+    Commit(#[from] CommitError),
+    #[error("the outcome could not be announced")]
+    Send(#[from] QueueError),
+}
+
+impl Track {
+    /// Looks at every open machine action that is due. One that fails is left for the next round.
+    pub async fn run(&self, now: Timestamp) -> Result<Tracked, TrackError> {
+        let mut tracked = Tracked::default();
+        let open: Vec<Stored<OpenEffect>> =
+            self.state.query_all(&OpenEffect::partition(&self.tenant), "cut-off#", now).await?;
+        for effect in open {
+            let key = Claim::key(&self.tenant, &effect.value.device);
+            let Some(mut claim) = self.state.get::<Claim>(&key, now).await? else { continue };
+            if claim.value.state.is_open() && claim.value.due <= now {
+                match self.look(&claim, now).await {
+                    Ok(after) => claim.value = after,
+                    Err(error) => {
+                        let device = &claim.value.device;
+                        tracing::warn!(%device, error = describe(&error), "a machine action was not followed");
+                    }
+                }
+            }
+            let claim = claim.value;
+            match claim.state {
+                EffectState::Requested | EffectState::Pending => {
+                    tracked.next_look = Some(tracked.next_look.map_or(claim.due, |next| next.min(claim.due)));
+                    tracked.pending.push(claim.device);
+                }
+                EffectState::Requesting | EffectState::Unknown => tracked.unknown.push(claim.device),
+                EffectState::Claimed
+                | EffectState::Succeeded
+                | EffectState::Failed
+                | EffectState::TimedOut
+                | EffectState::Cancelled
+                | EffectState::Adopted
+                | EffectState::Refused
+                | EffectState::Observed
+                | EffectState::Proposed => {}
+            }
+        }
+        Ok(tracked)
+    }
+
+    /// Looks at one claim's machine action and records what the service says. The claim as it stands then.
+    async fn look(&self, stored: &Stored<Claim>, now: Timestamp) -> Result<Claim, TrackError> {
+        let mut claim = stored.value.clone();
+        claim.looks += 1;
+        let mut wait = pace(claim.looks);
+        let action = match &claim.action {
+            Some(id) => self.reader.action(id, Call { now, budget: READ_BUDGET }).await,
+            None => return Ok(claim),
+        };
+        match action {
+            Ok(action) => claim.state = state_of(&action),
+            Err(error) => {
+                tracing::warn!(device = %claim.device, %error, "a machine action could not be read");
+                wait = wait.max(rest_after(&error));
+            }
+        }
+        claim.due = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        if claim.state != stored.value.state {
+            claim.changed_at = now;
+        }
+        if claim.state.is_open() {
+            let put = Write::put(Claim::key(&self.tenant, &claim.device), &claim, Stored::expect(Some(stored)), None)?;
+            self.state.commit(&[put], now).await?;
+        } else {
+            self.end(stored, &claim, now).await?;
+        }
+        Ok(claim)
+    }
+
+    /// The service has come to an end with it. Announced first and recorded then: a crash in between announces
+    /// the same outcome again under the same id.
+    async fn end(&self, stored: &Stored<Claim>, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
+        let claim_key = Claim::key(&self.tenant, &claim.device);
+        let mut writes = vec![
+            Write::put(claim_key, claim, Stored::expect(Some(stored)), None)?,
+            Write::Delete { key: OpenEffect::key(&self.tenant, &claim.device), expect: ports::Expect::Any },
+        ];
+        let case_key = CaseRow::key(&self.tenant, &claim.alert, Some(&claim.device));
+        let case: Option<Stored<CaseRow>> = self.state.get(&case_key, now).await?;
+        if let Some(case) = &case {
+            let mut row = case.value.clone();
+            row.last.state = Some(claim.state);
+            row.last.notes = Vec::new();
+            row.decided_at = now;
+            row.told += 1;
+            row.history.push(HistoryEntry {
+                at: now,
+                revision: row.last.revision.clone(),
+                decision: row.last.decision.clone(),
+                state: Some(claim.state),
+                notes: Vec::new(),
+                action: claim.action.clone(),
+            });
+            let trace = format!("{}-track", claim.alert);
+            self.queue.send_one(QueueName::ActionsTaken, &row.announcement(&self.tenant, &trace), now).await?;
+            writes.push(Write::put(case_key, &row, Stored::expect(Some(case)), CaseRow::expires(now))?);
+        }
+        self.state.commit(&writes, now).await?;
+        match claim.state {
+            EffectState::Succeeded => self.tally.one(Count::IsolationsSucceeded),
+            EffectState::Failed => self.tally.one(Count::IsolationsFailed),
+            EffectState::TimedOut => self.tally.one(Count::IsolationsTimedOut),
+            EffectState::Cancelled => self.tally.one(Count::IsolationsCancelled),
+            EffectState::Claimed
+            | EffectState::Requesting
+            | EffectState::Requested
+            | EffectState::Pending
+            | EffectState::Adopted
+            | EffectState::Unknown
+            | EffectState::Refused
+            | EffectState::Observed
+            | EffectState::Proposed => {}
+        }
+        Ok(())
+    }
+}
+
+/// What the service's status means. `Cancelled` is not a success, and a status that this version does not know
+/// is not an end.
+fn state_of(action: &MachineAction) -> EffectState {
+    match action.status {
+        ActionStatus::Pending | ActionStatus::InProgress | ActionStatus::Other(_) => EffectState::Pending,
+        ActionStatus::Succeeded => EffectState::Succeeded,
+        ActionStatus::Failed => EffectState::Failed,
+        ActionStatus::TimeOut => EffectState::TimedOut,
+        ActionStatus::Cancelled => EffectState::Cancelled,
+    }
+}
+
+/// How long to wait after so many looks: seconds while it may be quick, then ever longer. A device that stays
+/// offline until the service gives up after three days costs fewer than 60 looks.
+fn pace(looks: u32) -> SignedDuration {
+    match looks {
+        0 | 1 => SignedDuration::from_secs(1),
+        2..=4 => SignedDuration::from_secs(1 << (looks - 1)),
+        _ => SignedDuration::from_mins(1 << (looks - 5).min(7)).min(SignedDuration::from_hours(2)),
+    }
+}
+
+/// How long an error asks to be left alone.
+fn rest_after(error: &ApiError) -> SignedDuration {
+    error.passes_in().unwrap_or(SignedDuration::from_mins(10))
+}
+
+fn describe(error: &TrackError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_stays_offline_for_three_days_costs_fewer_than_sixty_looks() {
+        let mut spent = SignedDuration::ZERO;
+        let mut looks = 0;
+        while spent < SignedDuration::from_hours(72) {
+            looks += 1;
+            spent += pace(looks);
+        }
+        assert!(looks < 60, "{looks} looks");
+    }
+
+    #[test]
+    fn the_first_looks_are_quick() {
+        let first: Vec<i64> = (1..=6).map(|looks| pace(looks).as_secs()).collect();
+        assert_eq!(first, [1, 2, 4, 8, 60, 120]);
+    }
+}

@@ -3,10 +3,12 @@
 //! Secrets enter here and are exposed in exactly one line, where the token's request is built. This crate makes
 //! no call but the one to the token endpoint.
 
+mod http;
 mod settings;
 mod token;
 mod vars;
 
+pub use http::{Calls, http_client};
 pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url};
 pub use token::{AccessToken, TokenError, Tokens};
 pub use vars::{Problems, Vars};

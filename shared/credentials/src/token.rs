@@ -1,8 +1,215 @@
-//! Access tokens by client credentials: one request in flight, kept until shortly before their end.
-use secrecy::SecretString;
+//! Access tokens by client credentials (Entra's v2 endpoint): one request in flight, kept until five minutes
+//! before their end.
+//!
+//! A refused secret is not hammered: after a refusal nothing is asked for a while that grows from one minute to
+//! one hour. What Entra writes into an error is not repeated, only its code, because it is a stranger's text
+//! about a secret.
+
+use crate::{Calls, Credential, Endpoints};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::{SignedDuration, Timestamp};
+use model::TenantId;
+use reqwest::{Client, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How long before its end a token is not used any more.
+const EARLY: SignedDuration = SignedDuration::from_mins(5);
+const FIRST_REST: SignedDuration = SignedDuration::from_mins(1);
+const LONGEST_REST: SignedDuration = SignedDuration::from_hours(1);
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A bearer token. `Debug` does not show it.
 #[derive(Debug, Clone)]
-pub struct AccessToken(pub SecretString);
-#[derive(Debug, Clone)]
-pub struct TokenError;
+pub struct AccessToken {
+    secret: SecretString,
+}
+
+impl AccessToken {
+    /// The value of the `Authorization` header, marked as sensitive. None for a token that no header can hold.
+    pub fn header(&self) -> Option<header::HeaderValue> {
+        let mut value = header::HeaderValue::try_from(format!("Bearer {}", self.secret.expose_secret())).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// The application roles in the token; none where it cannot be read as a JWT. For a preflight only: the
+    /// signature is the service's business.
+    pub fn roles(&self) -> Option<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Claims {
+            #[serde(default)]
+            roles: Vec<String>,
+        }
+        let payload = self.secret.expose_secret().split('.').nth(1)?;
+        let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+        serde_json::from_slice::<Claims>(&json).ok().map(|claims| claims.roles)
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Entra says no; asking again with the same secret is of no use before `retry_at`.
+    #[error("sign-in refused ({code}): {hint}")]
+    Refused { code: String, hint: &'static str, retry_at: Timestamp },
+    /// No usable answer; may pass.
+    #[error("no token from {host}: {why}")]
+    Unavailable { host: String, why: String },
+}
+
+/// The tokens of one app in one tenant.
 #[derive(Debug)]
-pub struct Tokens;
+pub struct Tokens {
+    http: Client,
+    url: String,
+    scope: String,
+    credential: Credential,
+    calls: Calls,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    token: Option<(AccessToken, Timestamp)>,
+    refusal: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    error: TokenError,
+    until: Timestamp,
+    rest: SignedDuration,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: SecretString,
+    expires_in: i64,
+}
+
+/// Entra's error body. Source: "Microsoft identity platform and OAuth 2.0 client credentials" page.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Denied {
+    error: String,
+    error_codes: Vec<i64>,
+}
+
+impl Tokens {
+    pub fn new(http: Client, endpoints: &Endpoints, tenant: &TenantId, app: Credential, calls: Calls) -> Tokens {
+        Tokens {
+            http,
+            url: format!("{}/{tenant}/oauth2/v2.0/token", endpoints.login),
+            scope: format!("{}/.default", endpoints.audience),
+            credential: app,
+            calls,
+            held: Mutex::default(),
+        }
+    }
+
+    /// A token that is good for at least five minutes. Whoever else asks meanwhile waits for the same answer.
+    pub async fn token(&self, now: Timestamp) -> Result<AccessToken, TokenError> {
+        let mut held = self.held.lock().await;
+        if let Some((token, until)) = &held.token
+            && now < *until
+        {
+            return Ok(token.clone());
+        }
+        if let Some(refusal) = &held.refusal
+            && now < refusal.until
+        {
+            return Err(refusal.error.clone());
+        }
+        match self.ask(now).await {
+            Ok((token, until)) => {
+                *held = Held { token: Some((token.clone(), until)), refusal: None };
+                Ok(token)
+            }
+            Err(mut error) => {
+                held.token = None;
+                if let TokenError::Refused { retry_at, .. } = &mut error {
+                    let rest = held.refusal.as_ref().map_or(FIRST_REST, |before| LONGEST_REST.min(before.rest * 2));
+                    let until = now.checked_add(rest).unwrap_or(Timestamp::MAX);
+                    *retry_at = until;
+                    held.refusal = Some(Refusal { error: error.clone(), until, rest });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The service answered 401 to this token: it is not handed out again.
+    pub async fn drop_token(&self, rejected: &AccessToken) {
+        let mut held = self.held.lock().await;
+        let same = |token: &AccessToken| token.secret.expose_secret() == rejected.secret.expose_secret();
+        if held.token.as_ref().is_some_and(|(token, _)| same(token)) {
+            held.token = None;
+        }
+    }
+
+    async fn ask(&self, now: Timestamp) -> Result<(AccessToken, Timestamp), TokenError> {
+        self.calls.one("POST token");
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        body.append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.credential.client_id)
+            .append_pair("client_secret", self.credential.secret.expose_secret())
+            .append_pair("scope", &self.scope);
+        let request = self
+            .http
+            .post(&self.url)
+            .timeout(TIMEOUT)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body.finish());
+        let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;
+        if status.is_success() {
+            let granted: Granted = serde_json::from_slice(&body)
+                .map_err(|_| self.unavailable("the answer is not a token response".to_owned()))?;
+            let life = SignedDuration::from_secs(granted.expires_in.clamp(0, 86_400)) - EARLY;
+            let until = now.checked_add(life).unwrap_or(now);
+            return Ok((AccessToken { secret: granted.access_token }, until));
+        }
+        let denied: Denied = serde_json::from_slice(&body).unwrap_or_default();
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || denied.error.is_empty() {
+            return Err(self.unavailable(format!("it answered {}", status.as_u16())));
+        }
+        Err(refused(&denied, now))
+    }
+
+    fn unavailable(&self, why: String) -> TokenError {
+        let host = url::Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        TokenError::Unavailable { host: host.unwrap_or_default(), why }
+    }
+}
+
+/// What Entra's error codes mean for whoever set Cordon up.
+/// Source: Microsoft's "Microsoft Entra authentication and authorization error codes" page.
+fn refused(denied: &Denied, now: Timestamp) -> TokenError {
+    let number = denied.error_codes.first().copied();
+    let hint = match number {
+        Some(7_000_215) => "the client secret is wrong; it must be the secret's value, not its id",
+        Some(7_000_222) => "the client secret has expired; make a new one in the app registration",
+        Some(700_016) => "the tenant does not know this client id",
+        Some(90_002) => "there is no such tenant id",
+        Some(500_011) => "the tenant does not know the audience; is Defender for Endpoint licensed there?",
+        _ => "check the tenant id, the client id and the client secret",
+    };
+    let number = number.map(|number| format!("AADSTS{number}"));
+    let code = number.unwrap_or_else(|| model::one_line(&denied.error, 40));
+    TokenError::Refused { code, hint, retry_at: now }
+}
+
+/// A transport error in words, without the URL.
+fn describe(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        "it did not answer in time".to_owned()
+    } else if error.is_connect() {
+        "it cannot be reached".to_owned()
+    } else {
+        "the connection broke".to_owned()
+    }
+}

@@ -1,1 +1,23 @@
-//! Not written yet.
+//! The client of the Defender for Endpoint API: [`Reader`] for everyone, [`Responder`] for the one step that acts.
+//!
+//! The client retries reads, within a budget that the caller gives, and never an effect. It decides nothing: it
+//! says what the service answered, and for a failed effect whether the service may have acted.
+
+mod actions;
+mod alerts;
+mod connect;
+mod error;
+mod machines;
+mod pause;
+mod responder;
+mod send;
+mod wire;
+
+pub use alerts::{AlertPage, Next, PAGE, Window, after};
+pub use connect::connect;
+pub use error::{Answer, ApiError, Failed, Reached};
+pub use machines::MachinePage;
+pub use pause::{Pause, RealPause};
+pub use responder::{EFFECT_TIMEOUT, Responder};
+pub use send::{Call, Reader};
+pub use wire::Unreadable;

@@ -123,6 +123,8 @@ impl Body for AlertFound {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlertEnriched {
     pub found: AlertFound,
+    /// The device that this message is about; none for an alert that names no device.
+    pub about: Option<DeviceRef>,
     pub device: DeviceFact,
     /// When the device was read from the service.
     pub observed_at: Timestamp,
@@ -183,7 +185,8 @@ mod tests {
 
     fn enriched() -> AlertEnriched {
         let device = DeviceFact::Unknown { why: "the service does not know it".into() };
-        AlertEnriched { found: found(), device, observed_at: at() }
+        let found = found();
+        AlertEnriched { about: found.devices.first().cloned(), found, device, observed_at: at() }
     }
 
     fn taken() -> ActionTaken {

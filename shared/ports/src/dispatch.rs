@@ -18,11 +18,19 @@ use std::{
 pub enum Disposition {
     Done,
     /// It failed; try again. Counts towards [`crate::MAX_RECEIVES`].
-    Retry { after: SignedDuration, why: String },
+    Retry {
+        after: SignedDuration,
+        why: String,
+    },
     /// It must wait, and waiting is not failing: a delayed copy is sent and this delivery acknowledged.
-    Defer { until: Timestamp, why: String },
+    Defer {
+        until: Timestamp,
+        why: String,
+    },
     /// It can never succeed: a dead letter with this reason.
-    Reject { reason: String },
+    Reject {
+        reason: String,
+    },
 }
 
 impl Disposition {
@@ -53,14 +61,19 @@ where
         Err(panic) => Err(panic),
     }
     .unwrap_or_else(|panic| {
-        Disposition::retry(SignedDuration::from_secs(10), format!("the step panicked: {}", message_of(&*panic)))
+        Disposition::retry(
+            SignedDuration::from_secs(10),
+            format!("the step panicked: {}", message_of(&*panic)),
+        )
     });
     match &disposition {
         Disposition::Done => tracing::debug!(kind = B::KIND, %id, %trace, "handled"),
         Disposition::Retry { after, why } => {
             tracing::warn!(kind = B::KIND, %id, %trace, after_s = after.as_secs(), why, "failed, to be tried again");
         }
-        Disposition::Defer { until, why } => tracing::info!(kind = B::KIND, %id, %trace, %until, why, "deferred"),
+        Disposition::Defer { until, why } => {
+            tracing::info!(kind = B::KIND, %id, %trace, %until, why, "deferred")
+        }
         Disposition::Reject { reason } => tracing::error!(kind = B::KIND, %id, %trace, reason, "set aside"),
     }
     disposition

@@ -23,7 +23,7 @@ pub use rows::{
     device_partition,
 };
 pub use state::{
-    CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, State, StateBackend, StateError, Stored,
-    Version, Write,
+    CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, State, StateBackend, StateError,
+    Stored, Version, Write,
 };
 pub use tally::{Count, Tally};

@@ -22,7 +22,8 @@ pub enum QueueName {
 }
 
 impl QueueName {
-    pub const ALL: [QueueName; 3] = [QueueName::AlertsFound, QueueName::AlertsEnriched, QueueName::ActionsTaken];
+    pub const ALL: [QueueName; 3] =
+        [QueueName::AlertsFound, QueueName::AlertsEnriched, QueueName::ActionsTaken];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +44,7 @@ impl fmt::Display for QueueName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Out {
     pub body: String,
-    /// How long it stays invisible; at most [`MAX_DELAY`].
+    /// How long it stays invisible; what is longer than [`MAX_DELAY`] is shortened to it.
     pub delay: SignedDuration,
 }
 
@@ -96,12 +97,18 @@ pub trait QueueBackend: Send + Sync + fmt::Debug {
     /// Up to `max` visible messages (at most 10). Each becomes invisible for the queue's visibility time, and is
     /// delivered again if it is not settled by then. A message that has been delivered [`MAX_RECEIVES`] times
     /// without being settled is moved to the dead letters instead of being delivered again.
-    async fn receive(&self, queue: QueueName, max: usize, now: Timestamp) -> Result<Vec<Delivery>, QueueError>;
+    async fn receive(
+        &self,
+        queue: QueueName,
+        max: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, QueueError>;
 
     /// The delivery was handled: the message is gone.
     async fn done(&self, queue: QueueName, receipt: &Receipt) -> Result<(), QueueError>;
 
-    /// The delivery failed: the message comes again after a while (at most [`MAX_DELAY`]).
+    /// The delivery failed: the message comes again after a while; what is longer than [`MAX_DELAY`] is shortened
+    /// to it.
     async fn retry(
         &self,
         queue: QueueName,

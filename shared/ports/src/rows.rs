@@ -4,8 +4,8 @@
 use crate::Key;
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionId, ActionTaken, AlertId, ClaimId, Decision, Device, DeviceId, EffectState, EvidenceIdentity,
-    FirstSeen, IsolationType, Revision, Severity, TenantId,
+    ActionId, ActionTaken, AlertId, ClaimId, Decision, Device, DeviceId, EffectState, Envelope,
+    EvidenceIdentity, FirstSeen, IsolationType, Revision, Severity, TenantId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -99,7 +99,9 @@ impl DeviceRow {
 /// alert that was acted upon is not acted upon again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseRow {
-    /// The last outcome that was announced.
+    /// The device; none for an alert that names no usable one.
+    pub about: Option<DeviceId>,
+    /// The last outcome.
     pub last: ActionTaken,
     pub decided_at: Timestamp,
     /// Revisions that were judged, the latest last; at most [`Announced::MAX_REVISIONS`].
@@ -139,6 +141,15 @@ impl CaseRow {
     pub fn expires(now: Timestamp) -> Option<Timestamp> {
         days(now, ALERT_DAYS)
     }
+
+    /// The announcement of the last outcome. Its id counts the outcomes, so that the same outcome announced
+    /// twice is one message to whoever tells people.
+    pub fn announcement(&self, tenant: &TenantId, trace: &str) -> Envelope<ActionTaken> {
+        let device = self.about.as_ref().map_or("none", DeviceId::as_str);
+        let told = self.told.to_string();
+        let identity = [self.last.alert.id.as_str(), device, &told];
+        Envelope::new(tenant, &identity, trace, self.decided_at, self.last.clone())
+    }
 }
 
 /// The claim on a device: isolating and releasing share one. Never expires.
@@ -162,7 +173,6 @@ pub struct Claim {
     pub claimed_at: Timestamp,
     pub changed_at: Timestamp,
 }
-
 
 impl Claim {
     pub fn key(tenant: &TenantId, device: &DeviceId) -> Key {

@@ -27,7 +27,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// How often an item has been written. Never reused for the same key while the item lives.
+/// Which write of an item this is. Every write brings another, and none comes twice for the same key, not even
+/// after the item was deleted or has expired. Versions can only be compared for equality.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(pub u64);
 
@@ -51,10 +52,21 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// `expires`: from when on the item does not exist any more; none for never.
-    Put { key: Key, value: Vec<u8>, expect: Expect, expires: Option<Timestamp> },
-    Delete { key: Key, expect: Expect },
+    Put {
+        key: Key,
+        value: Vec<u8>,
+        expect: Expect,
+        expires: Option<Timestamp>,
+    },
+    Delete {
+        key: Key,
+        expect: Expect,
+    },
     /// Writes nothing, but must hold.
-    Check { key: Key, expect: Expect },
+    Check {
+        key: Key,
+        expect: Expect,
+    },
 }
 
 impl Write {

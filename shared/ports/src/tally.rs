@@ -26,6 +26,8 @@ pub enum Count {
     IsolationsCancelled,
     NotificationsSent,
     NotificationsFailed,
+    /// Messages and records that were set aside.
+    DeadLetters,
 }
 
 /// A set of counters, shared by the steps of one host.

@@ -1,0 +1,381 @@
+//! Secrets in command lines, masked before anybody reads them: `/pass:***`, `-p ***`, `Bearer ***`.
+//!
+//! It goes by the names that secrets usually have and rather masks too much. It cannot know every program's
+//! way of taking a password: what reaches people may still hold one.
+
+const MASK: &str = "***";
+
+/// What the name of a secret has in it, without `-`, `_` and `.`.
+const IN_NAMES: [&str; 17] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "accountkey",
+    "privatekey",
+    "credential",
+    "authorization",
+    "sharedaccess",
+    "signature",
+    "ntlm",
+    "aes128",
+    "aes256",
+];
+
+/// Names of secrets that are other words' parts, too.
+const WHOLE_NAMES: [&str; 9] = ["auth", "cookie", "hash", "jwt", "key", "pass", "rc4", "sas", "sig"];
+
+/// Names of secrets only with a `-` or `/` before them.
+const FLAGS: [&str; 4] = ["p", "pw", "psw", "rp"];
+
+/// How well-known keys and tokens begin.
+const BEGINNINGS: [&str; 14] = [
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "eyJ",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+    "xoxa-",
+    "xoxb-",
+    "xoxp-",
+];
+
+/// Programs that take a password right after `-p` or `-hp`.
+const ATTACHED: [&str; 9] =
+    ["mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "rar", "unrar", "winrar"];
+
+/// From how many characters on a run of base64 is masked.
+const LONG: usize = 40;
+
+/// The text, which is on one line, with its secrets masked.
+pub(crate) fn mask(text: &str) -> String {
+    mask_within(text, 4)
+}
+
+fn mask_within(text: &str, depth: u8) -> String {
+    let words = words(text);
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut next = Next::Anything;
+    let mut program = Program::Other;
+    let mut before = "";
+    for word in words {
+        let (masked, after) = match next {
+            Next::Anything if word == "=" && is_secret(last_name(before), false) => {
+                (word.to_owned(), Next::Secret)
+            }
+            Next::Secret if is_connective(word) => (word.to_owned(), Next::Secret),
+            Next::Secret => (MASK.to_owned(), Next::Anything),
+            Next::UserAndSecret => (mask_after_user(word), Next::Anything),
+            Next::Anything => mask_word(word, &mut program, depth),
+        };
+        out.push(masked);
+        next = after;
+        before = word;
+    }
+    mask_keys(&out.join(" "))
+}
+
+enum Next {
+    Anything,
+    Secret,
+    /// `user:secret` or `user%secret`.
+    UserAndSecret,
+}
+
+enum Program {
+    Other,
+    TakesAttached,
+    Net,
+    /// `net user`, with so many operands seen.
+    NetUser(u8),
+    /// `net use`, and whether the share was seen.
+    NetUse(bool),
+}
+
+/// Words as a shell has them: blanks inside quotes separate nothing. A quote without its twin is a character.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    let mut skip_to = 0;
+    for (at, c) in text.char_indices() {
+        if at < skip_to {
+            continue;
+        }
+        if c == ' ' {
+            words.extend(text.get(start..at));
+            start = at + 1;
+        } else if matches!(c, '"' | '\'')
+            && let Some(end) = text.get(at + 1..).and_then(|rest| rest.find(c))
+        {
+            skip_to = at + 1 + end + 1;
+        }
+    }
+    words.extend(text.get(start..));
+    words
+}
+
+/// What may stand between a secret's name and the secret.
+fn is_connective(word: &str) -> bool {
+    let word = word.trim_matches(['"', '\'']);
+    matches!(word, "=" | ":" | "")
+        || ["bearer", "basic", "negotiate", "digest"].iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
+fn mask_word(word: &str, program: &mut Program, depth: u8) -> (String, Next) {
+    if depth > 0
+        && let Some((quote, inner)) = quoted(word)
+        && inner.contains(' ')
+    {
+        return (format!("{quote}{}{quote}", mask_within(inner, depth - 1)), Next::Anything);
+    }
+    let bare = word.trim_matches(['"', '\'']);
+    if masks_by_program(bare, program) {
+        let kept = if bare.starts_with("-hp") {
+            "-hp"
+        } else if bare.starts_with("-p") {
+            "-p"
+        } else {
+            ""
+        };
+        return (format!("{kept}{MASK}"), Next::Anything);
+    }
+    if bare.eq_ignore_ascii_case("bearer") {
+        return (word.to_owned(), Next::Secret);
+    }
+    if let Some(flag) = bare.strip_prefix(['-', '/']) {
+        let flag = flag.trim_start_matches('-');
+        if flag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            if is_secret(flag, true) {
+                return (word.to_owned(), Next::Secret);
+            }
+            if ["u", "user"].iter().any(|name| flag.eq_ignore_ascii_case(name)) {
+                return (word.to_owned(), Next::UserAndSecret);
+            }
+        }
+    }
+    let (masked, open) = mask_assignments(&mask_userinfo(word));
+    (masked, if open { Next::Secret } else { Next::Anything })
+}
+
+fn quoted(word: &str) -> Option<(char, &str)> {
+    ['"', '\''].into_iter().find_map(|quote| Some((quote, word.strip_prefix(quote)?.strip_suffix(quote)?)))
+}
+
+/// Whether this word is a secret by its place on the command line of the program that was named before.
+fn masks_by_program(word: &str, program: &mut Program) -> bool {
+    let base = word.rsplit(['\\', '/']).next().unwrap_or_default().to_ascii_lowercase();
+    let base = base.strip_suffix(".exe").unwrap_or(&base);
+    let is_operand = !word.starts_with('/');
+    match program {
+        _ if matches!(base, "net" | "net1") => *program = Program::Net,
+        _ if ATTACHED.contains(&base) => *program = Program::TakesAttached,
+        Program::Other => {}
+        Program::TakesAttached => {
+            return ["-p", "-hp"].iter().any(|flag| word.len() > flag.len() && word.starts_with(flag));
+        }
+        Program::Net => {
+            *program = match base {
+                "user" => Program::NetUser(0),
+                "use" => Program::NetUse(false),
+                _ => Program::Other,
+            };
+        }
+        Program::NetUser(seen) if is_operand => {
+            *seen = seen.saturating_add(1);
+            return *seen == 2 && word != "*";
+        }
+        Program::NetUse(share) if is_operand => {
+            let is_secret = *share && word != "*";
+            *share = word.starts_with("\\\\");
+            return is_secret;
+        }
+        Program::NetUser(_) | Program::NetUse(_) => {}
+    }
+    false
+}
+
+fn is_secret(name: &str, is_flag: bool) -> bool {
+    let name: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    IN_NAMES.iter().any(|part| name.contains(part))
+        || WHOLE_NAMES.contains(&name.as_str())
+        || (name.ends_with("pass") && name != "bypass")
+        || (is_flag && FLAGS.contains(&name.as_str()))
+}
+
+/// `user:secret` as curl takes it, `user%secret` as Samba does.
+fn mask_after_user(word: &str) -> String {
+    match word.find([':', '%']).and_then(|at| word.get(..=at)) {
+        Some(user) if !word.contains("://") => format!("{user}{MASK}"),
+        Some(_) | None => mask_userinfo(word),
+    }
+}
+
+/// `scheme://user:secret@host`.
+fn mask_userinfo(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@').map(|(user, host)| (user.split_once(':'), host)) {
+        Some((Some((user, _)), host)) => format!("{scheme}://{user}:{MASK}@{host}{path}"),
+        Some((None, _)) | None => word.to_owned(),
+    }
+}
+
+/// The name that a text ends with, such as `password` in `{"password"`.
+fn last_name(text: &str) -> &str {
+    let text = text.trim_end_matches(['"', '\'', '\\', ']', '}']);
+    text.rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).next().unwrap_or_default()
+}
+
+/// Masks every `name=value` and `name:value` whose name is a secret's. Also says whether the last of them has no
+/// value yet, so that the next word is it.
+fn mask_assignments(word: &str) -> (String, bool) {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find(['=', ':']) {
+        let (head, tail) = rest.split_at(at);
+        let (sign, value) = tail.split_at(1);
+        out.push_str(head);
+        out.push_str(sign);
+        rest = value;
+        let name = last_name(head);
+        let is_flag = name.starts_with('-') || head.ends_with(&format!("/{name}"));
+        if !is_secret(name, is_flag) || value.starts_with("//") {
+            continue;
+        }
+        if value.trim_matches(['"', '\'', '\\']).is_empty() {
+            return (format!("{out}{value}"), true);
+        }
+        let (before, length) = value_of(value);
+        out.push_str(before);
+        out.push_str(MASK);
+        rest = value.get(before.len() + length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    (out, false)
+}
+
+/// What opens the value, and how many bytes after that belong to it.
+fn value_of(value: &str) -> (&str, usize) {
+    let inner = value.trim_start_matches(['"', '\'', '\\']);
+    let opening = value.get(..value.len() - inner.len()).unwrap_or_default();
+    let end = match opening.chars().last() {
+        Some(quote) => inner.find([quote, '\\']).filter(|_| quote != '\\').or_else(|| inner.find(quote)),
+        None => inner.find([';', '&', ',', '|', '"', '\'', ')', '}']),
+    };
+    (opening, end.unwrap_or(inner.len()))
+}
+
+/// Masks what is a key by its looks: well-known beginnings, and long runs of base64.
+fn mask_keys(text: &str) -> String {
+    let in_run = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '_' | '-');
+    let mut out = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (run, after) = rest.split_at(rest.find(|c| !in_run(c)).unwrap_or(rest.len()));
+        let key = BEGINNINGS.iter().filter_map(|start| run.find(start)).min();
+        match key {
+            Some(at) if run.len() - at >= 16 => {
+                out.push_str(run.get(..at).unwrap_or_default());
+                out.push_str(MASK);
+            }
+            Some(_) | None if is_long_key(run) => {
+                out.push_str(&format!("[masked: {} characters]", run.len()))
+            }
+            Some(_) | None => out.push_str(run),
+        }
+        let other = after.find(in_run).unwrap_or(after.len());
+        let (between, next) = after.split_at(other);
+        out.push_str(between);
+        rest = next;
+    }
+    out
+}
+
+fn is_long_key(run: &str) -> bool {
+    let mixed = |part: &str| {
+        part.len() >= LONG
+            && part.bytes().any(|b| b.is_ascii_digit())
+            && part.bytes().any(|b| b.is_ascii_alphabetic())
+    };
+    let three_kinds = run.bytes().any(|b| b.is_ascii_digit())
+        && run.bytes().any(|b| b.is_ascii_lowercase())
+        && run.bytes().any(|b| b.is_ascii_uppercase());
+    run.split('/').any(mixed) || (run.len() >= LONG && three_kinds && !run.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked() {
+        let cases = [
+            ("sqlcmd -S db -U sa -P hunter2", "sqlcmd -S db -U sa -P ***"),
+            ("x password=hunter2 y", "x password=*** y"),
+            ("x --password hunter2", "x --password ***"),
+            ("x --db-password='hunter2 hunter2' y", "x --db-password='***' y"),
+            ("cmdkey /add:srv /user:bob /pass:hunter2", "cmdkey /add:srv /user:bob /pass:***"),
+            ("schtasks /create /ru bob /rp hunter2", "schtasks /create /ru bob /rp ***"),
+            ("net user bob hunter2 /add", "net user bob *** /add"),
+            (
+                "net1.exe use Z: \\\\srv\\share hunter2 /user:bob",
+                "net1.exe use Z: \\\\srv\\share *** /user:bob",
+            ),
+            ("cmd /c \"net user bob hunter2 /add\"", "cmd /c \"net user bob *** /add\""),
+            ("curl -u bob:hunter2 https://x", "curl -u bob:*** https://x"),
+            ("curl https://bob:hunter2@x/y", "curl https://bob:***@x/y"),
+            ("curl -H \"Authorization: Bearer hunter2\"", "curl -H \"Authorization: Bearer ***\""),
+            ("curl -H 'X-Api-Key: hunter2'", "curl -H 'X-Api-Key: ***'"),
+            ("curl https://x/?a=1&token=hunter2&b=2", "curl https://x/?a=1&token=***&b=2"),
+            ("x {\"password\":\"hunter2\",\"a\":1}", "x {\"password\":\"***\",\"a\":1}"),
+            ("rar a -hphunter2 out.rar C:\\data", "rar a -hp*** out.rar C:\\data"),
+            ("mysql -uroot -phunter2", "mysql -uroot -p***"),
+            ("smbclient -U bob%hunter2", "smbclient -U bob%***"),
+            ("x AKIAIOSFODNN7EXAMPLE y", "x *** y"),
+            ("Server=db;User Id=sa;Password=hunter2;", "Server=db;User Id=sa;Password=***;"),
+            (
+                "mimikatz sekurlsa::pth /ntlm:cc36cf7a8514893efccd332446158b1a",
+                "mimikatz sekurlsa::pth /ntlm:***",
+            ),
+            ("$env:PGPASSWORD = 'hunter2'", "$env:PGPASSWORD = ***"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(mask(text), expected);
+        }
+    }
+
+    #[test]
+    fn long_base64_is_masked_with_its_length() {
+        let blob = "SQBFAFgAIAAoAE4AZQB3AC0ATwBiAGoAZQBjAHQAIABOAGUAdAAuAFcAZQBiAEMAbABpAGUAbgB0ACkA";
+        assert_eq!(
+            mask(&format!("powershell -enc {blob}")),
+            format!("powershell -enc [masked: {} characters]", blob.len())
+        );
+    }
+
+    #[test]
+    fn what_is_no_secret_stays_as_it_is() {
+        for text in [
+            "C:\\Windows\\System32\\cmd.exe /c whoami /all",
+            "powershell.exe -ExecutionPolicy Bypass -File C:\\x.ps1",
+            "don't stop \"now\"",
+            "/usr/share/lib/python3/dist-packages/something/very/long/indeed.py",
+            "p:\\folder\\file",
+            "",
+        ] {
+            assert_eq!(mask(text), text);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What a mail says, before it is plain text or HTML: both parts are made of this, so that they say the same.
+//!
+//! Every text in here is on one line, free of anything that acts or hides, and holds no link but those in
+//! `links`. Escaping for HTML is the template's business.
+
+use crate::{
+    evidence::{Entry, entries, show, time},
+    outcome::outcome,
+};
+use jiff::Timestamp;
+use model::{
+    ActionTaken, Alert, Answer, Device, DeviceFact, EffectState, MessageId, Severity, User, one_line,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What may stand in a link as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The most reasons, notes, tags or techniques that are shown.
+const MAX_LIST: usize = 20;
+
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) subject: String,
+    pub(crate) headline: String,
+    pub(crate) severity: String,
+    /// Behind white letters, readable in light and dark.
+    pub(crate) colour: &'static str,
+    pub(crate) title: String,
+    /// Paragraphs under headings. Empty ones are left out.
+    pub(crate) chapters: Vec<(&'static str, Vec<String>)>,
+    pub(crate) links: Vec<(&'static str, String)>,
+    pub(crate) tables: Vec<(&'static str, Vec<(&'static str, String)>)>,
+    pub(crate) evidence: Vec<Entry>,
+    pub(crate) more_evidence: Option<String>,
+    pub(crate) sender: String,
+}
+
+pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message: &MessageId) -> Page {
+    let alert = &taken.alert;
+    let bare_name = device_name(taken);
+    let outcome = outcome(taken, &quoted(&bare_name));
+    let severity = severity(alert.severity.as_ref());
+    let (evidence, more_evidence) = entries(alert);
+    let subject = [&severity, &outcome.phrase, &bare_name, &alert.title]
+        .map(|part| one_line(&part.replace('·', " "), 120))
+        .join(" · ");
+    let mut chapters = vec![
+        ("What happened", outcome.meaning),
+        ("Why", why(taken)),
+        ("What to do next", outcome.next),
+        ("How to undo it", outcome.undo),
+    ];
+    chapters.retain(|(_, paragraphs)| !paragraphs.iter().all(String::is_empty));
+    Page {
+        subject: one_line(&format!("[Cordon] {subject}"), 250),
+        headline: show(&outcome.headline, 300),
+        colour: colour(alert.severity.as_ref()),
+        severity,
+        title: show(&alert.title, 300),
+        chapters,
+        links: links(taken, portal),
+        tables: vec![
+            ("Device", device_table(taken)),
+            ("Response", response_table(taken)),
+            ("Alert", alert_table(taken, occurred_at)),
+        ],
+        evidence,
+        more_evidence,
+        sender: format!(
+            "Sent by Cordon, automated response for Microsoft Defender for Endpoint (message {}).",
+            show(message.as_str(), 200)
+        ),
+    }
+}
+
+fn severity(severity: Option<&Severity>) -> String {
+    match severity {
+        Some(Severity::Unspecified) | None => "No severity".to_owned(),
+        Some(known) => show(known.as_str(), 20),
+    }
+}
+
+fn colour(severity: Option<&Severity>) -> &'static str {
+    match severity {
+        Some(Severity::High) => "#b42318",
+        Some(Severity::Medium) => "#9a5b00",
+        Some(Severity::Low) => "#1f5fa8",
+        Some(Severity::Informational | Severity::Unspecified | Severity::Other(_)) | None => "#4a5563",
+    }
+}
+
+/// What to call the device: its name, else its id, else that there is none.
+fn device_name(taken: &ActionTaken) -> String {
+    let name = match &taken.device {
+        DeviceFact::Known(device) => device.name.as_deref().unwrap_or(device.id.as_str()),
+        DeviceFact::Unknown { .. } => taken.alert.device_name.as_deref().unwrap_or_default(),
+    };
+    let name = one_line(name, 60);
+    if name.is_empty() { "an unknown device".to_owned() } else { name }
+}
+
+/// A name that could be mistaken for our own words is put in quotes.
+fn quoted(name: &str) -> String {
+    let plain = name == "an unknown device"
+        || name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "'")) }
+}
+
+fn why(taken: &ActionTaken) -> Vec<String> {
+    let decision = &taken.decision;
+    let notes = |label: &str, notes: &[model::PolicyNote]| -> Vec<String> {
+        let say = |note: &model::PolicyNote| {
+            format!("{label}: {} (policy {})", show(&note.reason, 300), show(&note.id, 80))
+        };
+        limited(notes.iter().map(say).collect())
+    };
+    let doubts = decision.doubts.iter().map(|doubt| format!("Doubt: {}", show(doubt, 300))).collect();
+    [notes("For it", &decision.permitted_by), notes("Against it", &decision.forbidden_by), limited(doubts)]
+        .concat()
+}
+
+/// The first of them, and how many more there are.
+fn limited(mut all: Vec<String>) -> Vec<String> {
+    let left = all.len().saturating_sub(MAX_LIST);
+    all.truncate(MAX_LIST);
+    if left > 0 {
+        all.push(format!("and {left} more"));
+    }
+    all
+}
+
+fn links(taken: &ActionTaken, portal: &str) -> Vec<(&'static str, String)> {
+    let link = |kind: &str, id: &str| format!("{portal}/{kind}/{}", utf8_percent_encode(id, UNRESERVED));
+    let mut links = vec![("Alert", link("alerts", taken.alert.id.as_str()))];
+    links.extend(taken.device.known().map(|device| ("Device", link("machines", device.id.as_str()))));
+    let incident = taken.alert.incident_id.as_deref().map(|id| one_line(id, 100)).filter(|id| !id.is_empty());
+    links.extend(incident.map(|id| ("Incident", link("incidents", &id))));
+    links
+}
+
+/// Rows of a table; those without a value are left out.
+#[derive(Default)]
+struct Rows(Vec<(&'static str, String)>);
+
+impl Rows {
+    fn add(&mut self, label: &'static str, value: Option<String>) {
+        self.0.extend(value.filter(|value| !value.is_empty()).map(|value| (label, value)));
+    }
+
+    /// A stranger's text.
+    fn text(&mut self, label: &'static str, value: Option<&str>) {
+        self.add(label, value.map(|value| show(value, 200)));
+    }
+}
+
+fn device_table(taken: &ActionTaken) -> Vec<(&'static str, String)> {
+    let mut rows = Rows::default();
+    match &taken.device {
+        DeviceFact::Known(device) => known_device(&mut rows, device),
+        DeviceFact::Unknown { why } => {
+            rows.text("Unknown", Some(why));
+            let name = taken.alert.device_name.as_deref().map(|name| show(name, 100));
+            rows.add("Name", name.map(|name| format!("{name} (as the alert has it)")));
+        }
+    }
+    rows.add("User", taken.alert.user.as_ref().map(user));
+    rows.0
+}
+
+fn known_device(rows: &mut Rows, device: &Device) {
+    rows.text("Name", device.name.as_deref());
+    rows.text("Device id", Some(device.id.as_str()));
+    let system: Vec<&str> =
+        [&device.os_platform, &device.os_version].into_iter().filter_map(|part| part.as_deref()).collect();
+    rows.text("System", Some(&system.join(" ")));
+    rows.text("Group", device.group.as_deref());
+    rows.add("Tags", Some(limited(device.tags.iter().map(|tag| show(tag, 60)).collect()).join(", ")));
+    rows.text("Value", device.value.as_deref());
+    rows.text("Health", device.health.as_deref());
+    rows.add("Reported", device.last_seen.map(time));
+}
+
+fn user(user: &User) -> String {
+    match user.domain.as_deref().map(|domain| show(domain, 100)).filter(|domain| !domain.is_empty()) {
+        Some(domain) => format!("{domain}\\{}", show(&user.name, 100)),
+        None => show(&user.name, 100),
+    }
+}
+
+fn response_table(taken: &ActionTaken) -> Vec<(&'static str, String)> {
+    let mut rows = Rows::default();
+    rows.add("Answer", Some(taken.decision.answer.as_str().to_owned()));
+    rows.add("Mode", Some(taken.decision.mode.as_str().to_owned()));
+    rows.add("State", Some(taken.state.map_or("nothing was to be done", EffectState::word).to_owned()));
+    let isolates = matches!(taken.decision.answer, Answer::Isolate | Answer::Propose);
+    rows.add("Type", isolates.then(|| taken.decision.isolation_type.as_str().to_owned()));
+    rows.text("Action id", taken.action.as_ref().map(|id| id.as_str()));
+    rows.text("Claim", taken.claim.as_ref().map(|id| id.as_str()));
+    for note in limited(taken.notes.iter().map(|note| show(note, 300)).collect()) {
+        rows.add("Note", Some(note));
+    }
+    rows.0
+}
+
+fn alert_table(taken: &ActionTaken, occurred_at: Timestamp) -> Vec<(&'static str, String)> {
+    let alert: &Alert = &taken.alert;
+    let mut rows = Rows::default();
+    rows.text("Alert id", Some(alert.id.as_str()));
+    rows.text("Category", alert.category.as_deref());
+    rows.text("Source", alert.detection_source.as_deref());
+    rows.text("Threat", alert.threat_name.as_deref().or(alert.threat_family.as_deref()));
+    let techniques = limited(alert.techniques.iter().map(|technique| show(technique, 20)).collect());
+    rows.add("ATT&CK", Some(techniques.join(", ")));
+    rows.text("Status", alert.status.as_ref().map(|status| status.as_str()));
+    rows.add("Created", alert.created.map(time));
+    rows.add("First event", alert.first_event.map(time));
+    rows.add("Last event", alert.last_event.map(time));
+    let settled_now = matches!(
+        taken.state,
+        None | Some(EffectState::Observed | EffectState::Proposed | EffectState::Refused)
+    );
+    rows.add(if settled_now { "Decided" } else { "As of" }, Some(time(occurred_at)));
+    rows.0
+}

@@ -1,0 +1,78 @@
+//! From an outcome to a mail: plain text for a terminal and HTML for a phone, with the same facts in both.
+//!
+//! Pure: the same outcome gives the same mail. Who gets it and how is the channels' business.
+
+use crate::{
+    page::{Page, page},
+    wrap::wrap,
+};
+use askama::Template;
+use jiff::Timestamp;
+use model::{ActionTaken, MessageId};
+
+/// What people read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail.txt")]
+struct Text<'a> {
+    page: &'a Page,
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct Html<'a> {
+    page: &'a Page,
+}
+
+impl Text<'_> {
+    fn para(&self, text: &str) -> String {
+        wrap(text, "  ", 2)
+    }
+
+    fn headline(&self) -> String {
+        wrap(&self.page.headline, "", 2)
+    }
+
+    fn sender(&self) -> String {
+        wrap(&self.page.sender, "", 0)
+    }
+
+    fn title(&self) -> String {
+        wrap(&format!("{} · {}", self.page.severity, self.page.title), "", 2)
+    }
+
+    /// Never broken: it must stay a link.
+    fn link(&self, label: &str, url: &str) -> String {
+        format!("  {label:<11} {url}")
+    }
+
+    fn row(&self, label: &str, value: &str) -> String {
+        wrap(value, &format!("  {label:<11} "), 14)
+    }
+
+    fn detail(&self, label: &str, value: &str) -> String {
+        wrap(value, &format!("    {label:<9} "), 14)
+    }
+}
+
+/// What is said of an outcome. `portal` is the address of the portal, `occurred_at` the message's time.
+pub fn render(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
+    let page = page(taken, portal, occurred_at, message_id);
+    let text = Text { page: &page }.render();
+    let html = Html { page: &page }.render();
+    // Writing into memory does not fail; if it ever did, the bare outcome must still get through.
+    let bare =
+        |error: askama::Error| format!("{}\n\n(The rest could not be written: {error})\n", page.headline);
+    Mail {
+        text: text.unwrap_or_else(bare),
+        html: html
+            .unwrap_or_else(|error| format!("<pre>{}</pre>", bare(error).replace(['<', '>', '&'], " "))),
+        subject: page.subject,
+    }
+}

@@ -1,0 +1,10 @@
+//! notify from the outside: what people read, what arrives by mail and in a folder, and that each channel is
+//! told once.
+
+mod hostile;
+mod mails;
+mod memory;
+mod once;
+mod samples;
+mod smtp;
+mod smtp_receiver;

@@ -1,0 +1,65 @@
+//! A state in memory that can be told to fail. Keeps no times: nothing here expires.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use ports::{CommitError, Item, Key, Page, State, StateBackend, StateError, Version, Write};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    items: Mutex<BTreeMap<Key, Vec<u8>>>,
+    pub(crate) reads_fail: AtomicBool,
+    pub(crate) writes_fail: AtomicBool,
+}
+
+impl Memory {
+    pub(crate) fn state() -> (Arc<Memory>, State) {
+        let memory = Arc::new(Memory::default());
+        (Arc::clone(&memory), State::new(memory))
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.items.lock().unwrap().keys().map(|key| key.sort.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl StateBackend for Memory {
+    async fn get(&self, key: &Key, _now: Timestamp) -> Result<Option<Item>, StateError> {
+        if self.reads_fail.load(Ordering::SeqCst) {
+            return Err(StateError::Unavailable("on purpose".to_owned()));
+        }
+        let value = self.items.lock().unwrap().get(key).cloned();
+        Ok(value.map(|value| Item { key: key.clone(), value, version: Version(1) }))
+    }
+
+    async fn batch_get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Item>>, StateError> {
+        let mut items = Vec::new();
+        for key in keys {
+            items.push(self.get(key, now).await?);
+        }
+        Ok(items)
+    }
+
+    async fn query(&self, _: &str, _: &str, _: Option<&str>, _: Timestamp) -> Result<Page<Item>, StateError> {
+        Err(StateError::Unavailable("notify lists nothing".to_owned()))
+    }
+
+    async fn commit(&self, writes: &[Write], _now: Timestamp) -> Result<(), CommitError> {
+        if self.writes_fail.load(Ordering::SeqCst) {
+            return Err(CommitError::Unavailable { why: "on purpose".to_owned(), maybe_written: false });
+        }
+        for write in writes {
+            let Write::Put { key, value, expires, .. } = write else { panic!("notify only puts") };
+            assert!(expires.is_some(), "{key} would stay for ever");
+            self.items.lock().unwrap().insert(key.clone(), value.clone());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Outcomes for the tests: one alert on one device, in every answer and state.
+
+use jiff::Timestamp;
+use model::{
+    ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceRef, EffectState, Envelope, Evidence,
+    EvidenceIdentity, IsolationType, MessageId, Mode, PolicyNote, Revision, Severity, TenantId, User,
+};
+
+pub(crate) const PORTAL: &str = "https://security.microsoft.com";
+
+pub(crate) fn now() -> Timestamp {
+    "2026-11-20T10:05:00Z".parse().unwrap()
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+pub(crate) fn device() -> Device {
+    Device {
+        id: "1e5bc9d7e413ddd7902c2932e418702b84d0cc07".parse().unwrap(),
+        name: Some("laptop-7".into()),
+        os_platform: Some("Windows11".into()),
+        os_version: Some("24H2".into()),
+        tags: vec!["finance".into(), "berlin".into()],
+        group: Some("Laptops EU".into()),
+        value: Some("High".into()),
+        health: Some("Active".into()),
+        risk: None,
+        exposure: None,
+        onboarding: None,
+        merged_into: None,
+        first_seen: None,
+        last_seen: time("2026-11-20T08:00:00Z"),
+        last_ip: None,
+        unreadable: vec![],
+    }
+}
+
+pub(crate) fn alert() -> Alert {
+    Alert {
+        id: "da637472900382838869_1364969609".parse().unwrap(),
+        incident_id: Some("1126093".into()),
+        severity: Some(Severity::High),
+        status: None,
+        classification: None,
+        determination: None,
+        category: Some("Ransomware".into()),
+        detection_source: Some("WindowsDefenderAtp".into()),
+        detector_id: None,
+        title: "Suspicious encryption of files".into(),
+        description: None,
+        created: time("2026-11-20T10:00:00.1234567Z"),
+        first_event: None,
+        last_event: time("2026-11-20T09:58:30Z"),
+        updated: None,
+        device: Some(DeviceRef::Id(device().id)),
+        device_name: Some("laptop-7".into()),
+        device_group: None,
+        threat_family: None,
+        threat_name: None,
+        techniques: vec!["T1486".into(), "T1059.001".into()],
+        user: Some(User { name: "alice".into(), domain: Some("CONTOSO".into()) }),
+        evidence: vec![process(), address()],
+        evidence_truncated: false,
+        unreadable: vec![],
+    }
+}
+
+pub(crate) fn process() -> Evidence {
+    Evidence {
+        kind: "Process".into(),
+        file_name: Some("powershell.exe".into()),
+        process_id: Some(4312),
+        command_line: Some("powershell.exe -nop -Password hunter2 http://evil.example/a".into()),
+        parent_file_name: Some("winword.exe".into()),
+        parent_process_id: Some(212),
+        folder: Some("C:\\Windows\\System32".into()),
+        sha256: Some("a".repeat(64)),
+        ..Evidence::default()
+    }
+}
+
+fn address() -> Evidence {
+    Evidence { kind: "Ip".into(), ip_address: Some("192.0.2.4".into()), ..Evidence::default() }
+}
+
+/// An outcome of the sample alert on the sample device.
+pub(crate) fn taken(answer: Answer, mode: Mode, state: Option<EffectState>) -> ActionTaken {
+    let alert = alert();
+    let revision = Revision::of(&alert, &EvidenceIdentity::all(&alert));
+    let note = |id: &str, reason: &str| PolicyNote { id: id.into(), reason: reason.into() };
+    let stopped = answer == Answer::Refused;
+    let asked = state.is_some_and(|state| {
+        !matches!(
+            state,
+            EffectState::Observed
+                | EffectState::Proposed
+                | EffectState::Refused
+                | EffectState::Claimed
+                | EffectState::Adopted
+        )
+    });
+    ActionTaken {
+        alert,
+        revision,
+        device: DeviceFact::Known(device()),
+        decision: Decision {
+            answer,
+            mode,
+            isolation_type: IsolationType::Full,
+            permitted_by: if answer == Answer::None {
+                vec![]
+            } else {
+                vec![note("isolate-high", "the alert is High")]
+            },
+            forbidden_by: if stopped { vec![note("no-servers", "it is a server")] } else { vec![] },
+            doubts: if stopped { vec!["the device was read 3 hours ago".into()] } else { vec![] },
+            tell: true,
+        },
+        state,
+        notes: vec![],
+        claim: asked.then(|| "c0ffee".parse().unwrap()),
+        action: asked.then(|| "5382f7ea-7557-4ab7-9782-d50480024a4e".parse().unwrap()),
+    }
+}
+
+pub(crate) fn requested() -> ActionTaken {
+    taken(Answer::Isolate, Mode::Enforce, Some(EffectState::Requested))
+}
+
+pub(crate) fn envelope(body: ActionTaken) -> Envelope<ActionTaken> {
+    let tenant: TenantId = "11111111-2222-3333-4444-555555555555".parse().unwrap();
+    Envelope::new(&tenant, &["case", "1"], "trace", "2026-11-20T10:01:00Z".parse().unwrap(), body)
+}
+
+pub(crate) fn mail(taken: &ActionTaken) -> notify::Mail {
+    let id: MessageId = "action-taken-0123456789abcdef0123456789abcdef".parse().unwrap();
+    notify::render(taken, PORTAL, "2026-11-20T10:01:00Z".parse().unwrap(), &id)
+}

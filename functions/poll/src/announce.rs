@@ -1,0 +1,157 @@
+//! Announces the alerts of one page: what is new, the most serious first.
+//!
+//! Send, then remember: an alert is remembered as announced only once the queue has confirmed it.
+
+use crate::{Poll, PollError, Polled};
+use defender::{AlertPage, Unreadable};
+use jiff::Timestamp;
+use model::{
+    Alert, AlertFound, AlertId, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Revision, one_line,
+};
+use ports::{Announced, Count, Key, MAX_COMMIT, QueueName, Stored, Write};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
+
+/// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for
+/// the envelope.
+const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
+
+/// The most announcements that are sent before they are remembered.
+const BATCH: usize = 500;
+
+/// How far the announcements of a page are confirmed.
+pub(crate) struct Confirmed {
+    /// The latest stamp in the page; none for a page without stamps.
+    pub(crate) latest: Option<Timestamp>,
+}
+
+/// An announcement to be made, and what to remember once it is confirmed.
+struct News {
+    message: Envelope<AlertFound>,
+    key: Key,
+    before: Option<Stored<Announced>>,
+    after: Announced,
+}
+
+impl Poll {
+    pub(crate) async fn announce(
+        &self,
+        page: AlertPage,
+        now: Timestamp,
+        polled: &mut Polled,
+    ) -> Result<Confirmed, PollError> {
+        self.set_aside(&page.unreadable, now, polled).await?;
+        let latest = page.alerts.iter().filter_map(|alert| alert.updated).max();
+        let mut news = self.news(page.alerts, now).await?;
+        news.sort_by_key(|news| Reverse(news.message.body.alert.severity.as_ref().and_then(|s| s.rank())));
+        let devices = news.iter().flat_map(|news| &news.message.body.devices).filter_map(|device| device.id());
+        self.refresh_devices(devices.cloned().collect(), now).await;
+
+        let mut news = news.into_iter().peekable();
+        while news.peek().is_some() {
+            let (messages, notes): (Vec<_>, Vec<_>) = news
+                .by_ref()
+                .take(BATCH)
+                .map(|news| (news.message, (news.key, news.before, news.after)))
+                .unzip();
+            let results = self.queue.send(QueueName::AlertsFound, &messages, now).await;
+            let mut writes = Vec::new();
+            let mut failures = Vec::new();
+            for (result, (key, before, after)) in results.into_iter().zip(notes) {
+                match result {
+                    Ok(()) => {
+                        let expires = Announced::expires(now);
+                        writes.push(Write::put(key, &after, Stored::expect(before.as_ref()), expires)?);
+                    }
+                    Err(error) => failures.push(error),
+                }
+            }
+            polled.announced += writes.len();
+            self.tally.add(Count::AlertsFound, writes.len() as u64);
+            for some in writes.chunks(MAX_COMMIT) {
+                self.state.commit(some, now).await?;
+            }
+            // The cursor stays where it is: what was confirmed is remembered, what was not comes again.
+            let failed = failures.len();
+            if let Some(first) = failures.into_iter().next() {
+                return Err(PollError::Send { failed, all: messages.len(), first });
+            }
+        }
+        Ok(Confirmed { latest })
+    }
+
+    /// The announcements that have not been made yet. Where a page brings an alert twice, the later one counts.
+    async fn news(&self, alerts: Vec<Alert>, now: Timestamp) -> Result<Vec<News>, PollError> {
+        let mut latest: HashMap<AlertId, Alert> = HashMap::with_capacity(alerts.len());
+        for alert in alerts {
+            match latest.get(&alert.id) {
+                Some(known) if known.updated > alert.updated => {}
+                _ => {
+                    latest.insert(alert.id.clone(), alert);
+                }
+            }
+        }
+        let mut alerts: Vec<Alert> = latest.into_values().collect();
+        alerts.sort_by(|a, b| (a.updated, &a.id).cmp(&(b.updated, &b.id)));
+        let keys: Vec<Key> = alerts.iter().map(|alert| Announced::key(&self.tenant, &alert.id)).collect();
+        let known = self.state.batch_get::<Announced>(&keys, now).await?;
+        let pairs = alerts.into_iter().zip(keys).zip(known);
+        Ok(pairs.filter_map(|((alert, key), before)| self.news_of(alert, key, before, now)).collect())
+    }
+
+    fn news_of(&self, mut alert: Alert, key: Key, before: Option<Stored<Announced>>, now: Timestamp) -> Option<News> {
+        let mut evidence = before.as_ref().map(|before| before.value.evidence.clone()).unwrap_or_default();
+        let brought: BTreeSet<EvidenceIdentity> =
+            EvidenceIdentity::all(&alert).into_iter().take(Announced::MAX_EVIDENCE).collect();
+        // Absent evidence means unchanged; evidence that has been seen stays seen.
+        let current = if brought.is_empty() { evidence.clone() } else { brought };
+        evidence.extend(current.iter().cloned());
+        let revision = Revision::of(&alert, &current);
+        let mut revisions = before.as_ref().map(|before| before.value.revisions.clone()).unwrap_or_default();
+        if revisions.contains(&revision) {
+            return None;
+        }
+        revisions.push(revision.clone());
+        let excess = revisions.len().saturating_sub(Announced::MAX_REVISIONS);
+        revisions.drain(..excess);
+        let first_seen = before.as_ref().map_or(FirstSeen { at: now, mode: self.mode }, |before| before.value.first_seen);
+
+        alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * current.len()));
+        let devices = alert.device.iter().cloned().collect();
+        let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
+        let id = alert.id.clone();
+        let identity = [id.as_str(), revision.as_str()];
+        let body = AlertFound { alert, revision: revision.clone(), evidence: current, devices, first_seen };
+        let message = Envelope::new(&self.tenant, &identity, &trace, now, body);
+        Some(News { message, key, before, after: Announced { first_seen, revisions, evidence } })
+    }
+
+    /// Sets aside records that have no usable id, each once: a record that stays in the window would otherwise
+    /// be set aside again with every poll.
+    async fn set_aside(
+        &self,
+        unreadable: &[Unreadable],
+        now: Timestamp,
+        polled: &mut Polled,
+    ) -> Result<(), PollError> {
+        for record in unreadable {
+            let message = model::MessageId::of("unreadable", &[&record.record]);
+            let key = Key { partition: format!("{}#set-aside", self.tenant), sort: message.to_string() };
+            if self.state.get::<Timestamp>(&key, now).await?.is_some() {
+                continue;
+            }
+            let reason = format!("a record of the alert list has no usable id: {}", one_line(&record.to_string(), 300));
+            tracing::error!(reason, "set aside");
+            self.queue
+                .set_aside(QueueName::AlertsFound, &self.tenant, &record.record, &reason, now)
+                .await
+                .map_err(|first| PollError::Send { failed: 1, all: unreadable.len(), first })?;
+            let write = Write::put(key, &now, ports::Expect::Any, Announced::expires(now))?;
+            self.state.commit(&[write], now).await?;
+            polled.set_aside += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Machine actions: those of one device, and one by its id.
+
+use crate::{ApiError, Call, Reader, Reached, alerts::of_device, send::encoded, wire};
+use model::{ActionId, DeviceId, MachineAction};
+
+/// The service's largest page. A device with more actions than this cannot be judged.
+const PAGE: usize = 10_000;
+
+impl Reader {
+    /// All machine actions of a device, in no particular order. Fails where one of them cannot be read, or where
+    /// there may be more: half a list must not be taken for "nothing is open".
+    pub async fn actions_of(&self, device: &DeviceId, call: Call) -> Result<Vec<MachineAction>, ApiError> {
+        let path = format!("/machineactions?$filter={}&$top={PAGE}", encoded(&of_device(device)));
+        let decode = |body: &[u8]| wire::read_list(body, wire::action);
+        let listed = match self.get("GET machineactions", &path, call, decode).await {
+            Err(ApiError::NotFound(_)) => return Ok(Vec::new()),
+            answer => answer?,
+        };
+        let broken = |why: String| ApiError::Unavailable { why, reached: Reached::Yes };
+        if let Some(unreadable) = listed.unreadable.first() {
+            return Err(broken(unreadable.to_string()));
+        }
+        if listed.returned() >= PAGE || listed.has_next_link {
+            return Err(broken("the device has more machine actions than one page".to_owned()));
+        }
+        // A service that ignored the filter must not make another device's action look like this one's.
+        Ok(listed.records.into_iter().filter(|action| action.device.as_ref() == Some(device)).collect())
+    }
+
+    /// One machine action as it stands now. [`ApiError::NotFound`] where there is none.
+    pub async fn action(&self, id: &ActionId, call: Call) -> Result<MachineAction, ApiError> {
+        let path = format!("/machineactions/{}", encoded(id.as_str()));
+        self.get("GET machineaction", &path, call, |body| wire::read_one(body, wire::action)).await
+    }
+}

@@ -1,0 +1,182 @@
+//! Alerts: one page of a window, where to go on after it, and a single alert.
+//!
+//! Which windows to read and what to do with what is found is `poll`'s business.
+
+use crate::{
+    ApiError, Call, Reader, Unreadable,
+    send::{encoded, quoted},
+    wire,
+};
+use jiff::{SignedDuration, Timestamp};
+use model::{Alert, AlertId};
+
+/// How many alerts a page asks for. The service allows 10,000; this keeps memory flat.
+pub const PAGE: usize = 2_000;
+
+/// The smallest step of the service's times: 100 nanoseconds.
+const TICK: SignedDuration = SignedDuration::from_nanos(100);
+
+/// A half-open span of `lastUpdateTime`: `from` is in it, `to` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+/// One page of a window.
+#[derive(Debug)]
+pub struct AlertPage {
+    pub alerts: Vec<Alert>,
+    pub unreadable: Vec<Unreadable>,
+    /// Whether the window may hold more than this page: it is full, or the service says so.
+    pub full: bool,
+    /// How many records came, readable or not.
+    pub returned: usize,
+}
+
+/// Where to go on after a page, so that the whole window has been read in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The window has been read.
+    Complete,
+    /// Everything before this stamp has been read; what is left of the window begins here.
+    From(Timestamp),
+    /// Nothing can be concluded from the page's order: read both halves.
+    Halves(Window, Window),
+    /// One tick holds more than a page: read it by skipping, then what is left of the window.
+    WithinTick(Window),
+}
+
+/// The rule by which a window is read whole. A page that is not full ends its window. A full page in ascending
+/// order means that everything before its last stamp has come; the stamp itself is read again, because more
+/// alerts may share it. In any other order (the service's default order is not documented, and `$orderby` is
+/// only known from Microsoft's own connector) the window is halved. Paging by `$skip` is used only where one
+/// tick fills a page, because pages shift while alerts change.
+pub fn after(window: Window, page: &AlertPage) -> Next {
+    if !page.full {
+        return Next::Complete;
+    }
+    let tick_end = window.from.checked_add(TICK).unwrap_or(Timestamp::MAX);
+    if window.to <= tick_end {
+        return Next::WithinTick(window);
+    }
+    let stamps: Option<Vec<Timestamp>> = page.alerts.iter().map(|alert| alert.updated).collect();
+    let ascending = stamps.filter(|stamps| page.unreadable.is_empty() && stamps.is_sorted());
+    let last = ascending.and_then(|stamps| stamps.last().copied());
+    match last {
+        Some(last) if last > window.from && last < window.to => Next::From(last),
+        Some(last) if last == window.from => Next::WithinTick(Window { from: last, to: tick_end }),
+        _ => {
+            let middle = middle(window);
+            Next::Halves(Window { to: middle, ..window }, Window { from: middle, ..window })
+        }
+    }
+}
+
+/// The middle of a window that is longer than a tick, on a tick.
+fn middle(window: Window) -> Timestamp {
+    let half = window.to.duration_since(window.from) / 2;
+    let on_tick = half.as_nanos() / 100 * 100;
+    let nanos = window.from.as_nanosecond() + on_tick.max(100);
+    Timestamp::from_nanosecond(nanos).unwrap_or(window.to)
+}
+
+impl Reader {
+    /// A page of the alerts that were last updated within the window, with their evidence, past the first `skip`.
+    pub async fn alerts(&self, window: Window, skip: usize, call: Call) -> Result<AlertPage, ApiError> {
+        let filter = format!("lastUpdateTime ge {} and lastUpdateTime lt {}", window.from, window.to);
+        let mut path = format!(
+            "/alerts?$filter={}&$orderby={}&$expand=evidence&$top={PAGE}",
+            encoded(&filter),
+            encoded("lastUpdateTime asc")
+        );
+        if skip > 0 {
+            path.push_str(&format!("&$skip={skip}"));
+        }
+        let decode = |body: &[u8]| wire::read_list(body, wire::alert);
+        let listed = self.get("GET alerts", &path, call, decode).await?;
+        let returned = listed.returned();
+        Ok(AlertPage {
+            full: returned >= PAGE || listed.has_next_link,
+            returned,
+            alerts: listed.records,
+            unreadable: listed.unreadable,
+        })
+    }
+
+    /// One alert as it stands now, with its evidence. [`ApiError::NotFound`] where there is none.
+    pub async fn alert(&self, id: &AlertId, call: Call) -> Result<Alert, ApiError> {
+        let path = format!("/alerts/{}?$expand=evidence", encoded(id.as_str()));
+        self.get("GET alert", &path, call, |body| wire::read_one(body, wire::alert)).await
+    }
+}
+
+/// The filter for one device's records, by its machine id alone.
+pub(crate) fn of_device(id: &model::DeviceId) -> String {
+    format!("machineId eq {}", quoted(id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: i128) -> Timestamp {
+        Timestamp::from_nanosecond(1_700_000_000_000_000_000 + nanos).unwrap()
+    }
+
+    fn page(stamps: &[i128], full: bool) -> AlertPage {
+        let alerts = stamps.iter().enumerate().map(|(index, nanos)| {
+            let value = serde_json::json!({"id": format!("a{index}"), "lastUpdateTime": at(*nanos).to_string()});
+            wire::alert(&value).unwrap()
+        });
+        AlertPage { alerts: alerts.collect(), unreadable: vec![], full, returned: stamps.len() }
+    }
+
+    fn check(window: (i128, i128), stamps: &[i128], expected: Next) {
+        let window = Window { from: at(window.0), to: at(window.1) };
+        assert_eq!(after(window, &page(stamps, true)), expected, "{stamps:?}");
+    }
+
+    fn window(from: i128, to: i128) -> Window {
+        Window { from: at(from), to: at(to) }
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_ends_its_window() {
+        assert_eq!(after(window(0, 1_000), &page(&[100, 50], false)), Next::Complete);
+    }
+
+    #[test]
+    fn an_ascending_page_goes_on_at_its_last_stamp_so_that_equal_stamps_are_not_lost() {
+        check((0, 10_000), &[0, 100, 300, 300], Next::From(at(300)));
+    }
+
+    #[test]
+    fn any_other_order_halves_the_window() {
+        check((0, 1_000), &[900, 100], Next::Halves(window(0, 500), window(500, 1_000)));
+        check((0, 300), &[200, 100], Next::Halves(window(0, 100), window(100, 300)));
+    }
+
+    #[test]
+    fn a_tick_that_fills_a_page_is_skipped_through() {
+        check((0, 10_000), &[0, 0, 0], Next::WithinTick(window(0, 100)));
+        check((0, 100), &[0, 0], Next::WithinTick(window(0, 100)));
+        check((0, 100), &[50, 0], Next::WithinTick(window(0, 100)));
+    }
+
+    #[test]
+    fn halving_always_ends() {
+        let mut left = window(0, 1_000_000_000);
+        for _ in 0..64 {
+            match after(left, &page(&[1, 0], true)) {
+                Next::Halves(first, second) => {
+                    assert!(first.from < first.to && second.from < second.to && first.to == second.from);
+                    left = second;
+                }
+                Next::WithinTick(_) => return,
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("never came to a tick");
+    }
+}

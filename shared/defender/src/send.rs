@@ -1,0 +1,277 @@
+//! One request and its answer, and the retrying of reads.
+//!
+//! Nothing above this file sees HTTP; nothing below retries.
+
+use crate::{
+    ApiError, Pause, Reached,
+    error::Answer,
+    wire::Unreadable,
+};
+use credentials::{AccessToken, Calls, Tokens};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use model::one_line;
+use reqwest::{Client, Method, Response, StatusCode, header};
+use serde::Deserialize;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The most that an answer may weigh: a page of 2,000 alerts with rich evidence is about 20 MB.
+const MAX_BODY: usize = 96 * 1024 * 1024;
+
+/// How often a read is tried at most, whatever its budget.
+const MAX_TRIES: u32 = 5;
+const FIRST_BACKOFF: SignedDuration = SignedDuration::from_millis(500);
+
+/// When a call is made, and for how long the caller can wait for it, retries included.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    pub now: Timestamp,
+    pub budget: SignedDuration,
+}
+
+/// Sends requests of one app to one tenant's API.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    http: Client,
+    base: String,
+    tokens: Arc<Tokens>,
+    calls: Calls,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// The name under which calls are counted, such as `GET alerts`.
+    pub(crate) route: &'static str,
+    pub(crate) method: Method,
+    /// Below `/api`, with the query.
+    pub(crate) path: &'a str,
+    pub(crate) body: Option<String>,
+}
+
+impl Transport {
+    pub(crate) fn new(http: Client, api: &str, tokens: Arc<Tokens>, calls: Calls) -> Transport {
+        Transport { http, base: format!("{api}/api"), tokens, calls }
+    }
+
+    pub(crate) async fn token(&self, now: Timestamp) -> Result<AccessToken, ApiError> {
+        self.tokens.token(now).await.map_err(|error| ApiError::from_token(&error, now))
+    }
+
+    /// The body of a good answer. A rejected token is dropped and one more asked for, once: a 401 means that
+    /// the service has not looked at the request.
+    pub(crate) async fn send(&self, request: &Request<'_>, now: Timestamp, timeout: Duration) -> Result<Vec<u8>, ApiError> {
+        let token = self.token(now).await?;
+        match self.send_with(&token, request, now, timeout).await {
+            Err(ApiError::Unauthorized { .. }) => {
+                self.tokens.drop_token(&token).await;
+                let token = self.token(now).await?;
+                self.send_with(&token, request, now, timeout).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn send_with(
+        &self,
+        token: &AccessToken,
+        request: &Request<'_>,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, ApiError> {
+        let url = format!("{}{}", self.base, request.path);
+        let unusable = || ApiError::Unavailable { why: "the token is not one".to_owned(), reached: Reached::No };
+        let mut builder = self
+            .http
+            .request(request.method.clone(), url)
+            .timeout(timeout)
+            .header(header::AUTHORIZATION, token.header().ok_or_else(unusable)?)
+            .header(header::ACCEPT, "application/json");
+        if let Some(body) = &request.body {
+            builder = builder.header(header::CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        self.calls.one(request.route);
+        let response = builder.send().await.map_err(|error| broken(&error))?;
+        let status = response.status();
+        let retry_after = retry_after(&response, now);
+        let is_json = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
+        let body = read(response).await;
+        if status.is_success() {
+            let body = body?;
+            if !is_json && !body.is_empty() {
+                let why = "the answer is not JSON (is a proxy in between?)".to_owned();
+                return Err(ApiError::Unavailable { why, reached: Reached::Maybe });
+            }
+            return Ok(body);
+        }
+        Err(failure(status, retry_after, &body.unwrap_or_default()))
+    }
+}
+
+/// The whole body, up to [`MAX_BODY`].
+async fn read(mut response: Response) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            let why = format!("the answer is larger than {MAX_BODY} bytes");
+            return Err(ApiError::Unavailable { why, reached: Reached::Yes });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// A transport error. Only a connection that was never made is known not to have reached the service.
+fn broken(error: &reqwest::Error) -> ApiError {
+    let reached = if error.is_connect() || error.is_builder() { Reached::No } else { Reached::Maybe };
+    let why = if error.is_connect() {
+        "it cannot be reached"
+    } else if error.is_timeout() {
+        "it did not answer in time"
+    } else if error.is_body() || error.is_decode() {
+        "the answer broke off"
+    } else {
+        "the connection broke"
+    };
+    ApiError::Unavailable { why: why.to_owned(), reached }
+}
+
+/// What a status other than 2xx means. Judged by status, never by text: 429 comes with the code `429` or
+/// `TooManyRequests`, and messages may change.
+fn failure(status: StatusCode, retry_after: Option<SignedDuration>, body: &[u8]) -> ApiError {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        error: Inner,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        code: String,
+        message: String,
+        target: String,
+    }
+    let inner = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
+    let answer = Answer {
+        status: status.as_u16(),
+        code: one_line(&inner.code, 60),
+        message: one_line(&inner.message, 300),
+        target: one_line(&inner.target, 60),
+    };
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            let default = SignedDuration::from_secs(60);
+            ApiError::RateLimited { retry_after: retry_after.unwrap_or(default) }
+        }
+        StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
+            why: format!("the token was rejected ({answer})"),
+            retry_after: SignedDuration::from_secs(60),
+        },
+        StatusCode::FORBIDDEN => ApiError::Forbidden(answer),
+        StatusCode::NOT_FOUND => ApiError::NotFound(answer),
+        StatusCode::REQUEST_TIMEOUT => ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe },
+        status if status.is_server_error() => {
+            ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe }
+        }
+        _ => ApiError::BadRequest(answer),
+    }
+}
+
+/// `Retry-After` in seconds or as a date. Kept between nothing and a day.
+fn retry_after(response: &Response, now: Timestamp) -> Option<SignedDuration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match value.parse::<i64>() {
+        Ok(seconds) => SignedDuration::from_secs(seconds.clamp(0, 86_400)),
+        Err(_) => rfc2822::parse(value).ok()?.timestamp().duration_since(now),
+    };
+    Some(wait.clamp(SignedDuration::ZERO, SignedDuration::from_hours(24)))
+}
+
+/// Reads from a tenant. Every read is retried within the caller's budget where that can help.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    transport: Arc<Transport>,
+    pause: Arc<dyn Pause>,
+}
+
+impl Reader {
+    pub(crate) fn new(transport: Transport, pause: Arc<dyn Pause>) -> Reader {
+        Reader { transport: Arc::new(transport), pause }
+    }
+
+    /// The application roles that the app has been granted, from a token; none where the token does not say.
+    pub async fn roles(&self, call: Call) -> Result<Option<Vec<String>>, ApiError> {
+        Ok(self.transport.token(call.now).await?.roles())
+    }
+
+    pub(crate) async fn pause(&self, how_long: SignedDuration) {
+        self.pause.pause(how_long).await;
+    }
+
+    /// GETs a path below `/api` and reads its body with `decode`.
+    pub(crate) async fn get<T>(
+        &self,
+        route: &'static str,
+        path: &str,
+        call: Call,
+        decode: impl Fn(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T, ApiError> {
+        let request = Request { route, method: Method::GET, path, body: None };
+        #[expect(clippy::disallowed_methods, reason = "how long a call really took bounds its retries; nothing is decided by it")]
+        let started = Instant::now();
+        let mut backoff = FIRST_BACKOFF;
+        let mut paused = SignedDuration::ZERO;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let spent = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX).max(paused);
+            let left = (call.budget - spent).max(SignedDuration::from_secs(1));
+            let timeout = Duration::try_from(left.min(SignedDuration::from_secs(60))).unwrap_or_default();
+            let error = match self.transport.send(&request, call.now, timeout).await {
+                Ok(body) => match decode(&body) {
+                    Ok(value) => return Ok(value),
+                    Err(unreadable) => ApiError::Unavailable { why: unreadable.to_string(), reached: Reached::Yes },
+                },
+                Err(error) => error,
+            };
+            let wait = match &error {
+                ApiError::RateLimited { retry_after } => jittered(backoff).max(*retry_after),
+                ApiError::Unavailable { .. } => jittered(backoff),
+                ApiError::Unauthorized { .. }
+                | ApiError::Forbidden(_)
+                | ApiError::NotFound(_)
+                | ApiError::BadRequest(_) => return Err(error),
+            };
+            if tried >= MAX_TRIES || wait >= left {
+                return Err(error);
+            }
+            tracing::debug!(route, tried, wait_ms = wait.as_millis(), %error, "a read is tried again");
+            self.pause(wait).await;
+            paused += wait;
+            backoff *= 2;
+        }
+    }
+}
+
+/// Between half and one and a half times the backoff, so that workers do not come back in step.
+fn jittered(backoff: SignedDuration) -> SignedDuration {
+    backoff.mul_f64(0.5 + fastrand::f64())
+}
+
+/// A value in a query or a path: everything but letters, digits and `-._~` is percent-encoded.
+pub(crate) fn encoded(text: &str) -> impl std::fmt::Display {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, KEPT)
+}
+
+/// A word in an OData filter, quoted; a quotation mark in it is doubled.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

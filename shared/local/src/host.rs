@@ -1,0 +1,226 @@
+//! The local host: the same steps as everywhere, driven over one [`Store`].
+//!
+//! It reads no clock and never sleeps: whoever drives it passes `now` and decides when to come back. It knows
+//! nothing of settings; its parts are built by the program.
+
+use crate::Store;
+use defender::{Reader, Responder};
+use enrich::Enrich;
+use jiff::{SignedDuration, Timestamp};
+use model::{Mode, TenantId};
+use notify::Notify;
+use policy::Playbook;
+use poll::{Poll, PollError, Polled};
+use ports::{
+    Count, Delivery, Disposition, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName, State,
+    Tally, dispatch,
+};
+use respond::Respond;
+use std::sync::Arc;
+use track::{Track, TrackError, Tracked};
+
+/// How many messages of one queue are taken at a time.
+const BATCH: usize = 10;
+
+/// What a host is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub tenant: TenantId,
+    pub reader: Reader,
+    pub responder: Responder,
+    pub playbook: Arc<Playbook>,
+    /// What `CORDON_MODE` says.
+    pub environment_mode: Option<Mode>,
+    pub lookback: SignedDuration,
+    pub channels: Vec<notify::Channel>,
+    /// Where people look at alerts and devices.
+    pub portal: String,
+    pub store: Store,
+}
+
+/// The steps over one store.
+#[derive(Debug)]
+pub struct Host {
+    poll: Poll,
+    enrich: Enrich,
+    respond: Respond,
+    track: Track,
+    notify: Notify,
+    store: Store,
+    tally: Tally,
+}
+
+/// What a round did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Worked {
+    /// Messages that were handled, whatever became of them.
+    pub messages: usize,
+    pub tracked: Tracked,
+}
+
+/// Why a round could not be finished. What it was about comes again.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("a queue failed")]
+    Queue(#[from] QueueError),
+    #[error("following the open isolations failed")]
+    Track(#[from] TrackError),
+}
+
+impl Host {
+    pub fn new(parts: Parts) -> Host {
+        let Parts { tenant, reader, responder, playbook, environment_mode, lookback, channels, portal, store } = parts;
+        let queue = Queue::new(Arc::new(store.clone()));
+        let state = State::new(Arc::new(store.clone()));
+        let tally = Tally::default();
+        Host {
+            poll: Poll {
+                tenant: tenant.clone(),
+                reader: reader.clone(),
+                queue: queue.clone(),
+                state: state.clone(),
+                tally: tally.clone(),
+                overlap: playbook.settings.poll.overlap,
+                lookback,
+                mode: environment_mode.unwrap_or(playbook.settings.mode),
+            },
+            enrich: Enrich {
+                tenant: tenant.clone(),
+                reader: reader.clone(),
+                queue: queue.clone(),
+                state: state.clone(),
+                tally: tally.clone(),
+            },
+            track: Track {
+                tenant: tenant.clone(),
+                reader: reader.clone(),
+                queue: queue.clone(),
+                state: state.clone(),
+                tally: tally.clone(),
+            },
+            respond: Respond {
+                tenant,
+                reader,
+                responder: Arc::new(responder),
+                playbook,
+                environment_mode,
+                queue,
+                state: state.clone(),
+                tally: tally.clone(),
+            },
+            notify: Notify::new(channels, state, tally.clone(), portal),
+            store,
+            tally,
+        }
+    }
+
+    /// What has happened since this host was made.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// One poll of the tenant.
+    pub async fn poll(&self, now: Timestamp) -> Result<Polled, PollError> {
+        let polled = self.poll.run(now).await?;
+        self.tally.add(Count::DeadLetters, polled.set_aside as u64);
+        Ok(polled)
+    }
+
+    /// One round: some messages of every queue, and a look at every open isolation that is due.
+    pub async fn step(&self, now: Timestamp) -> Result<Worked, HostError> {
+        let mut messages = 0;
+        // Acting comes before finding out more, and both before telling.
+        for queue in [QueueName::AlertsEnriched, QueueName::AlertsFound, QueueName::ActionsTaken] {
+            messages += self.consume(queue, now).await?;
+        }
+        let tracked = self.track(now).await?;
+        Ok(Worked { messages, tracked })
+    }
+
+    /// Rounds until nothing is left to do at this instant.
+    pub async fn run_until_idle(&self, now: Timestamp) -> Result<Worked, HostError> {
+        let mut all = Worked::default();
+        loop {
+            let round = self.step(now).await?;
+            all.messages += round.messages;
+            all.tracked = round.tracked;
+            if round.messages == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// When there is something to do next, after `worked`; none when only a poll can bring more.
+    pub fn next_due(&self, worked: &Worked, now: Timestamp) -> Result<Option<Timestamp>, HostError> {
+        let message = self.store.next_due(now)?;
+        Ok([message, worked.tracked.next_look].into_iter().flatten().min())
+    }
+
+    /// A look at every open isolation that is due.
+    pub async fn track(&self, now: Timestamp) -> Result<Tracked, HostError> {
+        Ok(self.track.run(now).await?)
+    }
+
+    /// Takes some messages of one queue through its step. How many there were.
+    pub async fn consume(&self, queue: QueueName, now: Timestamp) -> Result<usize, HostError> {
+        let deliveries = self.store.receive(queue, BATCH, now).await?;
+        let count = deliveries.len();
+        for delivery in deliveries {
+            let body = &delivery.body;
+            let disposition = match queue {
+                QueueName::AlertsFound => dispatch(body, |found| self.enrich.handle(found, now)).await,
+                QueueName::AlertsEnriched => dispatch(body, |enriched| self.respond.handle(enriched, now)).await,
+                QueueName::ActionsTaken => dispatch(body, |taken| self.notify.handle(taken, now)).await,
+            };
+            self.settle(queue, delivery, disposition, now).await?;
+        }
+        Ok(count)
+    }
+
+    async fn settle(
+        &self,
+        queue: QueueName,
+        delivery: Delivery,
+        disposition: Disposition,
+        now: Timestamp,
+    ) -> Result<(), HostError> {
+        let receipt = &delivery.receipt;
+        match disposition {
+            Disposition::Done => self.store.done(queue, receipt).await?,
+            Disposition::Retry { after, why } if delivery.receives < MAX_RECEIVES => {
+                tracing::debug!(%queue, why, "again later");
+                self.store.retry(queue, receipt, after.min(MAX_DELAY), now).await?;
+            }
+            Disposition::Retry { why, .. } => {
+                let reason = format!("failed {} times; the last time: {why}", delivery.receives);
+                self.set_aside(queue, &delivery, &reason, now).await?;
+            }
+            Disposition::Defer { until, .. } => {
+                let delay = until.duration_since(now).clamp(SignedDuration::ZERO, MAX_DELAY);
+                let copy = Out { body: delivery.body.clone(), delay };
+                for sent in self.store.send(queue, &[copy], now).await {
+                    sent?;
+                }
+                self.store.done(queue, receipt).await?;
+            }
+            Disposition::Reject { reason } => self.set_aside(queue, &delivery, &reason, now).await?,
+        }
+        Ok(())
+    }
+
+    async fn set_aside(
+        &self,
+        queue: QueueName,
+        delivery: &Delivery,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), HostError> {
+        tracing::error!(%queue, reason, "a message was set aside as a dead letter");
+        self.tally.one(Count::DeadLetters);
+        Ok(self.store.reject(queue, &delivery.receipt, reason, now).await?)
+    }
+}

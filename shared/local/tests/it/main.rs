@@ -1,0 +1,5 @@
+//! The store from outside: every promise of the ports, and what an operator meets when a file is not as it should
+//! be. What needs a hand on the connection is tested beside the code.
+
+mod files;
+mod promises;

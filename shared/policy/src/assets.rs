@@ -1,0 +1,122 @@
+//! `assets.toml`: the devices that Defender does not know to be special, by list.
+//!
+//! Which list earns what is the policy's business. A device stands on a list by its id, its group or a tag,
+//! never by its name.
+
+use crate::{
+    problems::Source,
+    section::{Reader, Section, name},
+};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use model::{Device, DeviceId};
+use toml::de::{DeTable, DeValue};
+
+/// One list of devices with somebody who answers for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetList {
+    pub name: String,
+    pub owner: String,
+    /// The last day on which it counts as reviewed.
+    pub review_by: Date,
+    pub devices: Vec<DeviceId>,
+    pub groups: Vec<String>,
+    pub tags: Vec<String>,
+}
+
+impl AssetList {
+    /// How many devices, groups and tags it names.
+    pub fn entries(&self) -> usize {
+        self.devices.len() + self.groups.len() + self.tags.len()
+    }
+
+    /// Whether the day of its review lies in the past (UTC).
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now.to_zoned(TimeZone::UTC).date() > self.review_by
+    }
+
+    /// Whether a device stands on it. Groups and tags are compared whole and without case.
+    pub(crate) fn names(&self, device: &Device) -> bool {
+        let same = |one: &str, other: &str| one.trim().to_lowercase() == other.trim().to_lowercase();
+        self.devices.contains(&device.id)
+            || device.group.iter().any(|group| self.groups.iter().any(|listed| same(listed, group)))
+            || device.tags.iter().any(|tag| self.tags.iter().any(|listed| same(listed, tag)))
+    }
+}
+
+/// Reads the file; what is wrong with it is added to `problems`.
+pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Vec<AssetList> {
+    let source = Source { file: crate::ASSETS, text };
+    let mut reader = Reader { source, problems: Vec::new() };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        reader.problem(error.span().map_or(0, |span| span.start), error.message());
+    }
+    let mut lists: Vec<AssetList> = Vec::new();
+    if errors.is_empty() {
+        let root = Section { table: table.get_ref(), at: 0 };
+        root.only(&mut reader, &["lists"]);
+        for section in root.sections(&mut reader, "lists") {
+            let Some(list) = list(&mut reader, section) else { continue };
+            if lists.iter().any(|other| other.name == list.name) {
+                reader.problem(section.at, format!("there are two lists called `{}`", list.name));
+            }
+            lists.push(list);
+        }
+    }
+    problems.extend(reader.problems);
+    lists
+}
+
+fn list(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AssetList> {
+    section.only(reader, &["name", "owner", "review_by", "devices", "groups", "tags"]);
+    let name = name(reader, section);
+    let owner = section.needed(reader, "owner");
+    let review_by = review_date(reader, section);
+    let before = reader.problems.len();
+    let mut devices = Vec::new();
+    for word in section.texts(reader, "devices") {
+        match word.text.parse() {
+            Ok(id) => devices.push(id),
+            Err(error) => reader.problem(word.at, format!("{error}; take it from the device's page in the portal")),
+        }
+    }
+    let mut words = |key| section.texts(reader, key).iter().map(|word| word.text.to_owned()).collect();
+    let (groups, tags) = (words("groups"), words("tags"));
+    let list = AssetList {
+        name: name?.text.to_owned(),
+        owner: owner?.text.to_owned(),
+        review_by: review_by?,
+        devices,
+        groups,
+        tags,
+    };
+    if list.entries() == 0 && reader.problems.len() == before {
+        let what = "has no entries: name `devices`, `groups` or `tags`, or remove it";
+        reader.problem(section.at, format!("the list `{}` {what}", list.name));
+    }
+    Some(list)
+}
+
+fn review_date(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Date> {
+    let Some((value, at)) = section.get("review_by") else {
+        reader.problem(section.at, "`review_by` is missing");
+        return None;
+    };
+    let date = match value {
+        DeValue::Datetime(at) if at.time.is_none() && at.offset.is_none() => at.date,
+        DeValue::Datetime(_)
+        | DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => None,
+    };
+    let date = date.and_then(|date| {
+        Date::new(i16::try_from(date.year).ok()?, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
+    });
+    if date.is_none() {
+        reader.problem(at, "`review_by` must be a date without quotes, such as 2027-03-31");
+    }
+    date
+}

@@ -1,0 +1,205 @@
+//! From what the policies say and what is doubtful to one answer.
+//!
+//! The policies permit; Cordon's own doubts, here in code, can only take away: no policy can allow acting on
+//! data that are missing, stale or contradictory.
+
+use crate::{
+    Case, Playbook,
+    rules::{Rule, Ruling, Rulings},
+};
+use model::{Alert, Answer, Decision, DeviceFact, DeviceRef, IsolationType, Mode, Onboarding, PolicyNote, one_line};
+use std::collections::BTreeMap;
+
+pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
+    let settings = &playbook.settings;
+    let mode = case.environment_mode.unwrap_or(settings.mode);
+    let listed: Vec<&str> = case.device.known().map_or_else(Vec::new, |device| {
+        playbook.lists.iter().filter(|list| list.names(device)).map(|list| list.name.as_str()).collect()
+    });
+    let judged = playbook.rules.judge(case, mode, settings.isolation.act_within, &listed);
+    let rulings = match judged {
+        Ok(rulings) => rulings,
+        Err(error) => {
+            let error = format!("the case could not be put to the policies: {}", one_line(&error, 300));
+            return Decision {
+                answer: Answer::Refused,
+                mode,
+                isolation_type: settings.isolation.isolation_type,
+                permitted_by: Vec::new(),
+                forbidden_by: Vec::new(),
+                doubts: [vec![error], severity_doubts(case.alert), doubts(case)].concat(),
+                tell: true,
+            };
+        }
+    };
+
+    let said = Said::of(&rulings, mode);
+    let mode = said.mode(mode);
+    let (isolation_type, conflict) = said.isolation_type(mode, settings.isolation.isolation_type);
+    let stale = playbook.lists.iter().filter(|list| list.is_stale(case.now)).map(|list| {
+        let (name, due) = (&list.name, list.review_by);
+        format!("the asset list `{name}` was due for review on {due}; review it and set a new date")
+    });
+
+    let errors = rulings.errors.iter().map(|error| one_line(error, 300));
+    let mut serious: Vec<String> = errors.chain(severity_doubts(case.alert)).collect();
+    let (answer, doubts) = match said.answer {
+        Answer::Isolate | Answer::Propose => {
+            serious.extend(doubts(case));
+            serious.extend(stale);
+            serious.extend(conflict);
+            (if serious.is_empty() { said.answer } else { Answer::Refused }, serious)
+        }
+        Answer::Refused => {
+            serious.extend(doubts(case));
+            (Answer::Refused, serious)
+        }
+        // Where nothing permits anything, most doubts do not matter. But where the severity is unknown or a
+        // policy erred, that nothing permits is itself in doubt.
+        Answer::None if serious.is_empty() => (Answer::None, serious),
+        Answer::None => {
+            serious.extend(doubts(case));
+            (Answer::Refused, serious)
+        }
+    };
+    let tell = match answer {
+        Answer::Isolate | Answer::Propose => true,
+        Answer::Refused => !doubts.is_empty() || rulings.notify.allowed,
+        Answer::None => rulings.notify.allowed,
+    };
+    Decision {
+        answer,
+        mode,
+        isolation_type,
+        permitted_by: said.permits.values().map(|rule| rule.note()).collect(),
+        forbidden_by: said.forbidden_by(),
+        doubts,
+        tell,
+    }
+}
+
+/// What the policies say, doubts aside.
+struct Said<'a> {
+    answer: Answer,
+    /// The permits that spoke for it, by id.
+    permits: BTreeMap<&'a str, &'a Rule>,
+    /// The forbids that stood against what was permitted, by id.
+    forbids: BTreeMap<&'a str, &'a Rule>,
+}
+
+impl<'a> Said<'a> {
+    fn of(rulings: &Rulings<'a>, mode: Mode) -> Said<'a> {
+        let Rulings { isolate, propose, .. } = rulings;
+        let in_force = |ruling: &Ruling<'_>| ruling.permits.iter().any(|rule| !rule.observe_only);
+        // An isolation that is only tried out must not take the place of a question that is in force.
+        let only_tried = mode == Mode::Enforce && !in_force(isolate) && propose.allowed && in_force(propose);
+        // Forbids count only where something was permitted that they could take away.
+        let taken = |ruling: &Ruling<'a>| if ruling.permits.is_empty() { Vec::new() } else { ruling.forbids.clone() };
+
+        if isolate.allowed && !only_tried {
+            Said::new(Answer::Isolate, [&isolate.permits], [])
+        } else if propose.allowed {
+            Said::new(Answer::Propose, [&propose.permits], [&taken(isolate)])
+        } else if isolate.permits.is_empty() && propose.permits.is_empty() {
+            Said::new(Answer::None, [], [])
+        } else {
+            Said::new(Answer::Refused, [&isolate.permits, &propose.permits], [&taken(isolate), &taken(propose)])
+        }
+    }
+
+    fn new<const P: usize, const F: usize>(
+        answer: Answer,
+        permits: [&Vec<&'a Rule>; P],
+        forbids: [&Vec<&'a Rule>; F],
+    ) -> Said<'a> {
+        let by_id = |rules: &[&Vec<&'a Rule>]| rules.iter().copied().flatten().map(|r| (r.id.as_str(), *r)).collect();
+        Said { answer, permits: by_id(&permits), forbids: by_id(&forbids) }
+    }
+
+    fn forbidden_by(&self) -> Vec<PolicyNote> {
+        self.forbids.values().map(|rule| rule.note()).collect()
+    }
+
+    /// The strictest mode: enforcing needs a permit that is not there to be observed only.
+    fn mode(&self, mode: Mode) -> Mode {
+        let only_tried = !self.permits.is_empty() && self.permits.values().all(|rule| rule.observe_only);
+        if only_tried { Mode::Observe } else { mode }
+    }
+
+    /// The kind of isolation that the permits name, or a doubt where they name different ones. A permit that
+    /// is only tried out has no say where others are in force.
+    fn isolation_type(&self, mode: Mode, otherwise: IsolationType) -> (IsolationType, Option<String>) {
+        let counts = |rule: &&&Rule| mode == Mode::Observe || !rule.observe_only;
+        let naming: Vec<(&Rule, IsolationType)> =
+            self.permits.values().filter(counts).filter_map(|rule| Some((*rule, rule.isolation_type?))).collect();
+        let Some((first, kind)) = naming.first() else { return (otherwise, None) };
+        let conflict = naming.iter().find(|(_, other)| other != kind).map(|(second, other)| {
+            let ((one, other), (kind, second)) = ((&first.id, other.as_str()), (kind.as_str(), &second.id));
+            format!("the policies `{one}` and `{second}` name different kinds of isolation: {kind} and {other}")
+        });
+        (if conflict.is_some() { otherwise } else { *kind }, conflict)
+    }
+}
+
+/// Without a severity that is understood, not even "nothing permits this" can be concluded.
+fn severity_doubts(alert: &Alert) -> Vec<String> {
+    let doubt = match &alert.severity {
+        None => Some("the alert has no severity".to_owned()),
+        Some(severity) if severity.rank().is_none() => {
+            Some(format!("the alert's severity `{}` is not known", one_line(severity.as_str(), 60)))
+        }
+        Some(_) => None,
+    };
+    doubt.into_iter().collect()
+}
+
+/// What else about alert and device forbids acting on them.
+fn doubts(case: &Case<'_>) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if !case.alert.unreadable.is_empty() {
+        doubts.push(format!("the alert could not be read in full: {}", unreadable(&case.alert.unreadable)));
+    }
+    let device = match case.device {
+        DeviceFact::Known(device) => device,
+        DeviceFact::Unknown { why } => {
+            doubts.push(format!("the device is not known: {}", one_line(why, 300)));
+            return doubts;
+        }
+    };
+    match &case.alert.device {
+        Some(DeviceRef::Id(id)) if *id == device.id => {}
+        Some(DeviceRef::Id(id)) => {
+            doubts.push(format!("the alert names the device `{id}`, but `{}` was looked up", device.id));
+        }
+        Some(DeviceRef::Unusable(text)) => {
+            doubts.push(format!("the alert names its device by `{}`, which is no machine id", one_line(text, 80)));
+        }
+        None => doubts.push("the alert names no device".to_owned()),
+    }
+    if !device.unreadable.is_empty() {
+        doubts.push(format!("the device could not be read in full: {}", unreadable(&device.unreadable)));
+    }
+    if device.class().is_none() {
+        doubts.push(match &device.os_platform {
+            Some(platform) => format!("the device's platform `{}` is not known", one_line(platform, 60)),
+            None => "the device has no platform".to_owned(),
+        });
+    }
+    match &device.onboarding {
+        None | Some(Onboarding::Onboarded) => {}
+        Some(
+            other @ (Onboarding::CanBeOnboarded
+            | Onboarding::Unsupported
+            | Onboarding::InsufficientInfo
+            | Onboarding::Other(_)),
+        ) => doubts.push(format!("the device is not onboarded: `{}`", one_line(other.as_str(), 60))),
+    }
+    if let Some(other) = &device.merged_into {
+        doubts.push(format!("the device was merged into `{}`", one_line(other, 60)));
+    }
+    doubts
+}
+
+fn unreadable(fields: &[String]) -> String {
+    one_line(&fields.join("; "), 300)
+}

@@ -1,0 +1,142 @@
+//! What is wrong with a playbook, in sentences that name file, line and column.
+//!
+//! This only words and places; what counts as wrong is decided by whoever reads the file.
+
+use std::{fmt, ops::Range};
+
+/// Everything that is wrong with a playbook, of all its files at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    pub(crate) fn new(problems: Vec<String>) -> Problems {
+        Problems(problems)
+    }
+
+    /// One text for each problem. One about a policy spans lines: it shows the place with a caret.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A file of the playbook, to point into.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'static str,
+    pub(crate) text: &'a str,
+}
+
+/// A place in a file. Lines and columns count from one, columns in characters.
+struct Place<'a> {
+    line: usize,
+    column: usize,
+    /// The whole line.
+    shown: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn place(&self, offset: usize) -> Place<'a> {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: before.get(start..).unwrap_or_default().chars().count() + 1,
+            shown: self.text.get(start..).unwrap_or_default().lines().next().unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.place(offset).line
+    }
+
+    /// A problem in one line. The file's own text is left out: it may hold what must not be shown.
+    pub(crate) fn problem(&self, offset: usize, what: impl fmt::Display) -> String {
+        let Place { line, column, .. } = self.place(offset);
+        format!("{}:{line}:{column}: {what}", self.file)
+    }
+
+    /// A problem with the line it is about, a caret under the place, and a hint.
+    pub(crate) fn pointed_problem(
+        &self,
+        span: &Range<usize>,
+        what: impl fmt::Display,
+        label: Option<&str>,
+        hint: Option<&str>,
+    ) -> String {
+        let Place { line, column, shown } = self.place(span.start);
+        let shown: String = shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let marked = self.text.get(span.clone()).unwrap_or_default();
+        let width = marked.lines().next().unwrap_or_default().chars().count().max(1);
+        let number = line.to_string();
+        let margin = " ".repeat(number.len());
+        let (indent, carets) = (" ".repeat(column.saturating_sub(1)), "^".repeat(width));
+        let mut text = self.problem(span.start, what);
+        text.push_str(&format!("\n {number} | {shown}\n {margin} | {indent}{carets}"));
+        if let Some(label) = label {
+            text.push_str(&format!(" {label}"));
+        }
+        if let Some(hint) = hint {
+            text.push_str(&format!("\n {margin} = hint: {hint}"));
+        }
+        text
+    }
+}
+
+/// What was probably meant by an unknown word, as the end of a sentence.
+pub(crate) fn hint(word: &str, known: &[&str]) -> String {
+    let lower = word.to_ascii_lowercase();
+    let nearest = known.iter().map(|known| (distance(&lower, &known.to_ascii_lowercase()), *known)).min();
+    match nearest {
+        Some((distance, nearest)) if distance <= 2.max(nearest.chars().count() / 3) => {
+            format!("did you mean `{nearest}`?")
+        }
+        Some(_) | None => format!("known here: {}", listed(known)),
+    }
+}
+
+/// `a`, `b`, `c`
+pub(crate) fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// How many letters have to be added, dropped or changed to make one word of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((b, above), corner) in other.chars().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((corner + usize::from(a != b)).min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_finds_the_word_that_was_meant() {
+        assert_eq!(hint("intervall", &["interval", "overlap"]), "did you mean `interval`?");
+        assert_eq!(hint("Mode", &["mode", "poll"]), "did you mean `mode`?");
+        assert_eq!(hint("limits", &["mode", "poll"]), "known here: `mode`, `poll`");
+    }
+
+    #[test]
+    fn a_caret_stands_under_the_place_even_behind_a_tab_or_an_umlaut() {
+        let source = Source { file: "x", text: "one\n\tä bad\nthree" };
+        let start = source.text.find("bad").unwrap();
+        let shown = source.pointed_problem(&(start..start + 3), "is bad", None, Some("be good"));
+        assert_eq!(shown, "x:2:4: is bad\n 2 |  ä bad\n   |    ^^^\n   = hint: be good");
+    }
+}

@@ -1,0 +1,339 @@
+//! `policy.cedar`: loading policies so strictly that whatever loads can be trusted, and asking them.
+//!
+//! Cedar skips a policy that errs, a `forbid` included, and may then allow. So every error is handed on with
+//! the ruling, and nothing here decides what an answer means.
+
+use crate::{
+    Case,
+    facts::Facts,
+    problems::{Source, hint},
+};
+use cedar_policy::{
+    Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request,
+    Schema, ValidationMode, Validator,
+};
+use jiff::SignedDuration;
+use miette::Diagnostic;
+use model::{IsolationType, Mode, PolicyNote};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// The annotations that mean something.
+const ANNOTATIONS: [&str; 4] = ["id", "reason", "mode", "isolationType"];
+
+/// Whether a policy speaks for or against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    Permit,
+    Forbid,
+}
+
+/// What is worth knowing of one policy without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its `@id`.
+    pub id: String,
+    pub effect: Effect,
+    /// Its `@reason`.
+    pub reason: String,
+    /// Whether it is annotated `@mode("observe")`: it cannot cause action by itself.
+    pub observe_only: bool,
+    /// Its `@isolationType`.
+    pub isolation_type: Option<IsolationType>,
+    /// Where it stands in the file, counted from one.
+    pub line: usize,
+}
+
+impl Rule {
+    pub(crate) fn note(&self) -> PolicyNote {
+        PolicyNote { id: self.id.clone(), reason: self.reason.clone() }
+    }
+}
+
+/// The policies, ready to be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    by_id: BTreeMap<String, usize>,
+    policies: PolicySet,
+    permits: PolicySet,
+    schema: Schema,
+    names: Names,
+}
+
+/// The names of the schema that code needs.
+#[derive(Debug, Clone)]
+struct Names {
+    cordon: EntityUid,
+    alert: EntityTypeName,
+    isolate: EntityUid,
+    propose_isolate: EntityUid,
+    notify: EntityUid,
+}
+
+impl Names {
+    fn new() -> Option<Names> {
+        Some(Names {
+            cordon: r#"Cordon::"cordon""#.parse().ok()?,
+            alert: "Alert".parse().ok()?,
+            isolate: r#"Action::"isolate""#.parse().ok()?,
+            propose_isolate: r#"Action::"proposeIsolate""#.parse().ok()?,
+            notify: r#"Action::"notify""#.parse().ok()?,
+        })
+    }
+}
+
+/// What the policies say about one action.
+#[derive(Debug)]
+pub(crate) struct Ruling<'a> {
+    pub(crate) allowed: bool,
+    /// The permits that are satisfied, whatever stands against them. By id.
+    pub(crate) permits: Vec<&'a Rule>,
+    /// The forbids that are satisfied. By id.
+    pub(crate) forbids: Vec<&'a Rule>,
+}
+
+/// What the policies say about a case.
+#[derive(Debug)]
+pub(crate) struct Rulings<'a> {
+    pub(crate) isolate: Ruling<'a>,
+    pub(crate) propose: Ruling<'a>,
+    pub(crate) notify: Ruling<'a>,
+    /// Every policy that could not be evaluated, with its error.
+    pub(crate) errors: BTreeSet<String>,
+}
+
+impl Rules {
+    pub(crate) fn all(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Asks the policies about a case. An error is a sentence: the case could not be put to them at all.
+    pub(crate) fn judge(
+        &self,
+        case: &Case<'_>,
+        mode: Mode,
+        act_within: SignedDuration,
+        listed: &[&str],
+    ) -> Result<Rulings<'_>, String> {
+        let facts = Facts::new(case, mode, act_within, listed);
+        let alert = EntityUid::from_type_name_and_id(self.names.alert.clone(), EntityId::new(case.alert.id.as_str()));
+        let context = facts.context()?;
+        let entity = Entity::new(alert.clone(), facts.alert()?, Default::default()).map_err(|e| e.to_string())?;
+        let entities = Entities::from_entities([entity], Some(&self.schema)).map_err(|e| told(&e))?;
+
+        let mut errors = BTreeSet::new();
+        let mut ask = |action: &EntityUid| {
+            let (cordon, action) = (self.names.cordon.clone(), action.clone());
+            Request::new(cordon, action, alert.clone(), context.clone(), Some(&self.schema))
+                .map(|request| self.ask(&request, &entities, &mut errors))
+                .map_err(|error| error.to_string())
+        };
+        let isolate = ask(&self.names.isolate)?;
+        let propose = ask(&self.names.propose_isolate)?;
+        let notify = ask(&self.names.notify)?;
+        Ok(Rulings { isolate, propose, notify, errors })
+    }
+
+    fn ask(&self, request: &Request, entities: &Entities, errors: &mut BTreeSet<String>) -> Ruling<'_> {
+        let authorizer = Authorizer::new();
+        let whole = authorizer.is_authorized(request, &self.policies, entities);
+        let permits = authorizer.is_authorized(request, &self.permits, entities);
+        for error in whole.diagnostics().errors().chain(permits.diagnostics().errors()) {
+            let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+            errors.insert(format!("policy `{}` could not be evaluated: {}", error.policy_id(), error.inner()));
+        }
+        let allowed = whole.decision() == Decision::Allow;
+        Ruling {
+            allowed,
+            permits: self.rules_of(permits.diagnostics().reason()),
+            // What Cedar gives as the reason of a "no" are the forbids that were satisfied.
+            forbids: if allowed { Vec::new() } else { self.rules_of(whole.diagnostics().reason()) },
+        }
+    }
+
+    fn rules_of<'p>(&self, ids: impl Iterator<Item = &'p PolicyId>) -> Vec<&Rule> {
+        let ids: BTreeSet<&str> = ids.map(AsRef::as_ref).collect();
+        ids.into_iter().filter_map(|id| self.rules.get(*self.by_id.get(id)?)).collect()
+    }
+}
+
+/// The whole chain of an error, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Reads the file; what is wrong with it is added to `problems`. None only where nothing can be asked at all.
+pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
+    let source = Source { file: crate::POLICY, text };
+    let schema = match Schema::from_cedarschema_str(SCHEMA) {
+        Ok((schema, _)) => schema,
+        Err(error) => {
+            problems.push(format!("Cordon's own schema cannot be read: {}", told(&error)));
+            return None;
+        }
+    };
+    let parsed: PolicySet = match text.parse() {
+        Ok(parsed) => parsed,
+        Err(errors) => {
+            let errors: cedar_policy::ParseErrors = errors;
+            problems.extend(errors.iter().map(|error| place(source, error, 0)));
+            return None;
+        }
+    };
+    for template in parsed.templates() {
+        let at = find(source, &template.to_cedar(), 0);
+        problems.push(source.pointed_problem(&at, "a template cannot stand here: a slot is never filled", None, None));
+    }
+
+    let mut rules: Vec<Rule> = Vec::new();
+    let (mut policies, mut permits) = (PolicySet::new(), PolicySet::new());
+    let mut from = 0;
+    for policy in in_order(&parsed) {
+        let at = find(source, &policy.to_cedar().unwrap_or_default(), from);
+        from = at.end;
+        let rule = read(source, policy, &at, &rules, problems);
+        // A policy without an id is validated all the same, under a name that says where it stands.
+        let name = rule.as_ref().map_or_else(|| format!("line {}", source.line(at.start)), |rule| rule.id.clone());
+        let named = policy.new_id(PolicyId::new(&name));
+        let permit = matches!(named.effect(), cedar_policy::Effect::Permit);
+        let added = policies.add(named.clone()).and_then(|()| if permit { permits.add(named) } else { Ok(()) });
+        if let Err(error) = added {
+            problems.push(source.pointed_problem(&first_line(source, &at), error, None, None));
+        }
+        rules.extend(rule);
+    }
+
+    let result = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
+    let errors = result.validation_errors().map(|error| error as &dyn Diagnostic);
+    // A warning says that a policy can never apply, or does not say what it seems to say.
+    let warnings = result.validation_warnings().map(|warning| warning as &dyn Diagnostic);
+    let mut placed: Vec<(usize, String)> =
+        errors.chain(warnings).map(|error| (offset(error), place(source, error, 0))).collect();
+    // The same mistake is found once for every action that a policy applies to.
+    placed.sort();
+    placed.dedup();
+    problems.extend(placed.into_iter().map(|(_, problem)| problem));
+
+    let by_id = rules.iter().enumerate().map(|(i, rule)| (rule.id.clone(), i)).collect();
+    Some(Rules { rules, by_id, policies, permits, schema, names: Names::new()? })
+}
+
+/// The policies in the order of the file, which Cedar numbers `policy0`, `policy1`, ….
+fn in_order(parsed: &PolicySet) -> Vec<&Policy> {
+    let mut policies: Vec<&Policy> = parsed.policies().collect();
+    policies.sort_by_key(|policy| {
+        let id: &str = policy.id().as_ref();
+        id.trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX)
+    });
+    policies
+}
+
+/// Reads a policy's annotations. None where it has no usable id.
+fn read(
+    source: Source<'_>,
+    policy: &Policy,
+    at: &Range<usize>,
+    others: &[Rule],
+    problems: &mut Vec<String>,
+) -> Option<Rule> {
+    let effect = match policy.effect() {
+        cedar_policy::Effect::Permit => Effect::Permit,
+        cedar_policy::Effect::Forbid => Effect::Forbid,
+    };
+    let before = problems.len();
+    let mut problem = |annotation: &str, what: String, hint: Option<&str>| {
+        let text = source.text.get(at.clone()).unwrap_or_default();
+        let place = text.find(&format!("@{annotation}")).map(|start| {
+            let start = at.start + start;
+            start..start + annotation.len() + 1
+        });
+        let place = place.unwrap_or_else(|| first_line(source, at));
+        problems.push(source.pointed_problem(&place, what, None, hint));
+    };
+
+    let mut annotations: Vec<(&str, &str)> = policy.annotations().collect();
+    annotations.sort_unstable();
+    for (name, _) in &annotations {
+        if !ANNOTATIONS.contains(name) {
+            problem(name, format!("unknown annotation `@{name}`"), Some(&hint(name, &ANNOTATIONS)));
+        }
+    }
+    let value = |name| annotations.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim());
+
+    let id = value("id").filter(|id| !id.is_empty());
+    if id.is_none() {
+        problem("id", "a policy needs an `@id`".into(), Some("write a short name above it, such as @id(\"isolate-high\")"));
+    }
+    let twin = others.iter().find(|other| Some(other.id.as_str()) == id);
+    if let Some(twin) = twin {
+        problem("id", format!("the `@id` `{}` is taken: line {} has it too", twin.id, twin.line), None);
+    }
+    let reason = value("reason").filter(|reason| !reason.is_empty());
+    if reason.is_none() {
+        let hint = "write the sentence that people read when it speaks, such as @reason(\"the alert is High\")";
+        problem("reason", "a policy needs a `@reason`".into(), Some(hint));
+    }
+    let mode = value("mode");
+    let isolation = value("isolationType");
+    if mode.is_some_and(|mode| mode != Mode::Observe.as_str()) {
+        let hint = "write @mode(\"observe\"), or leave it out: a policy can only be stricter than the playbook";
+        problem("mode", format!("`@mode` cannot be `{}`", mode.unwrap_or_default()), Some(hint));
+    }
+    let isolation_type =
+        [IsolationType::Full, IsolationType::Selective].into_iter().find(|kind| isolation == Some(kind.as_str()));
+    if isolation.is_some() && isolation_type.is_none() {
+        let what = format!("`@isolationType` cannot be `{}`", isolation.unwrap_or_default());
+        problem("isolationType", what, Some("it is \"Full\" or \"Selective\""));
+    }
+    if effect == Effect::Forbid {
+        for (name, found) in [("mode", mode), ("isolationType", isolation)] {
+            if found.is_some() {
+                let hint = "a forbid always holds; remove the annotation";
+                problem(name, format!("`@{name}` means nothing on a forbid"), Some(hint));
+            }
+        }
+    }
+    let sound = problems.len() == before;
+    (sound || (id.is_some() && twin.is_none())).then(|| Rule {
+        id: id.unwrap_or_default().to_owned(),
+        effect,
+        reason: reason.unwrap_or_default().to_owned(),
+        observe_only: mode.is_some(),
+        isolation_type,
+        line: source.line(at.start),
+    })
+}
+
+/// Where a policy's text stands. Cedar keeps the text but not the place.
+fn find(source: Source<'_>, policy: &str, from: usize) -> Range<usize> {
+    let rest = source.text.get(from..).unwrap_or_default();
+    let start = from + rest.find(policy).unwrap_or_default();
+    start..start + policy.len()
+}
+
+/// The first line of a longer place.
+fn first_line(source: Source<'_>, at: &Range<usize>) -> Range<usize> {
+    let line = source.text.get(at.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+    at.start..at.start + line.len()
+}
+
+/// Where Cedar's error points to.
+fn offset(error: &dyn Diagnostic) -> usize {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    label.map_or(0, |label| label.offset())
+}
+
+/// Cedar's error with its place in the file.
+fn place(source: Source<'_>, error: &dyn Diagnostic, otherwise: usize) -> String {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    let span = label.as_ref().map_or(otherwise..otherwise, |label| label.offset()..label.offset() + label.len());
+    let help = error.help().map(|help| help.to_string());
+    let marked = label.as_ref().and_then(|label| label.label());
+    source.pointed_problem(&span, error, marked, help.as_deref())
+}

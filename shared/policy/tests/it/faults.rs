@@ -1,0 +1,311 @@
+//! How a bad playbook is refused: every fault at once, each with its place and a way out.
+
+use crate::{SETTINGS, shipped_file};
+use policy::{Channel, Playbook, SmtpSecurity};
+use std::path::{Path, PathBuf};
+
+fn faults(settings: &str, policy: &str, assets: &str) -> Vec<String> {
+    match Playbook::parse(settings, policy, assets) {
+        Ok(_) => panic!("nothing was found wrong"),
+        Err(problems) => problems.iter().map(str::to_owned).collect(),
+    }
+}
+
+/// The one fault of some settings.
+fn fault(settings: &str) -> String {
+    let mut found = faults(settings, "", "");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found.remove(0)
+}
+
+#[test]
+fn an_unknown_key_is_named_with_what_was_meant() {
+    assert_eq!(fault("\nmod = \"observe\""), "playbook.toml:2:1: unknown key `mod`; did you mean `mode`?");
+    assert_eq!(
+        fault("[poll]\nintervall = \"60s\""),
+        "playbook.toml:2:1: unknown key `intervall`; did you mean `interval`?"
+    );
+    assert_eq!(
+        fault("[limits]\nper_hour = 3"),
+        "playbook.toml:1:2: unknown key `limits`; known here: `mode`, `poll`, `isolation`, `channels`"
+    );
+    let assets = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\ntag = [\"x\"]";
+    assert!(faults("", "", assets).contains(&"assets.toml:5:1: unknown key `tag`; did you mean `tags`?".to_owned()));
+}
+
+#[test]
+fn a_bad_value_says_what_a_good_one_is() {
+    let table = [
+        ("mode = \"on\"", "playbook.toml:1:8: `mode` cannot be `on`: it is one of `observe`, `enforce`"),
+        ("mode = true", "playbook.toml:1:8: `mode` must be a text in quotes, not true or false"),
+        (
+            "[poll]\ninterval = 60",
+            "playbook.toml:2:12: `interval` must be a number and a unit in quotes, such as \"60s\", \"10m\", \"4h\" or \"2d\"",
+        ),
+        (
+            "[poll]\ninterval = \"1s\"",
+            "playbook.toml:2:12: `interval` must lie between 10s and 1h, not at `1s`",
+        ),
+        (
+            "[poll]\noverlap = \"2d\"",
+            "playbook.toml:2:11: `overlap` must lie between 1m and 1d, not at `2d`",
+        ),
+        (
+            "[isolation]\nact_within = \"8d\"",
+            "playbook.toml:2:14: `act_within` must lie between 1m and 7d, not at `8d`",
+        ),
+        ("[isolation]\ntype = \"full\"", "playbook.toml:2:8: `type` cannot be `full`: it is one of `Full`, `Selective`"),
+        ("poll = 3", "playbook.toml:1:8: `poll` must be a section, written [poll]"),
+        ("[channels]\nname = \"x\"", "playbook.toml:1:1: every `channels` must be a section of its own, written [[channels]]"),
+        (
+            "[[channels]]\nname = \"x\"\nkind = \"pager\"",
+            "playbook.toml:3:8: there is no channel of kind `pager`; known: `folder`, `smtp`",
+        ),
+        ("[[channels]]\nname = \"x\"\nkind = \"folder\"", "playbook.toml:1:1: `path` is missing"),
+        (
+            "[[channels]]\nname = \"My Mail\"\nkind = \"folder\"\npath = \"x\"",
+            "playbook.toml:2:8: `My Mail` cannot be a name: lower case letters, digits and dashes only",
+        ),
+    ];
+    for (settings, expected) in table {
+        assert_eq!(fault(settings), expected);
+    }
+    let comment = format!("[isolation]\ncomment = \"{}\"", "x".repeat(201));
+    assert_eq!(fault(&comment), "playbook.toml:2:11: `comment` must have at most 200 characters");
+}
+
+#[test]
+fn two_channels_cannot_share_a_name() {
+    let folder = "[[channels]]\nname = \"x\"\nkind = \"folder\"\npath = \"p\"\n";
+    assert_eq!(fault(&folder.repeat(2)), "playbook.toml:6:8: there are two channels called `x`");
+}
+
+fn smtp(more: &str) -> String {
+    format!("[[channels]]\nname = \"m\"\nkind = \"smtp\"\nfrom = \"c@example.com\"\nto = [\"s@example.com\"]\n{more}")
+}
+
+#[test]
+fn a_mail_channel_needs_little() {
+    let cases = [
+        ("host = \"mail.example.com\"", SmtpSecurity::Starttls, 587),
+        ("host = \"mail.example.com\"\nsecurity = \"tls\"", SmtpSecurity::Tls, 465),
+        ("host = \"localhost\"\nsecurity = \"plain\"", SmtpSecurity::Plain, 25),
+        ("host = \"127.0.0.1\"\nsecurity = \"plain\"\nport = 2525", SmtpSecurity::Plain, 2525),
+        ("host = \"::1\"\nsecurity = \"plain\"", SmtpSecurity::Plain, 25),
+    ];
+    for (more, security, port) in cases {
+        let playbook = Playbook::parse(&smtp(more), "", "").unwrap_or_else(|problems| panic!("{problems}"));
+        let Channel::Smtp { port: found_port, security: found, .. } = &playbook.settings.channels[0] else {
+            panic!("{:?}", playbook.settings.channels)
+        };
+        assert_eq!((*found, *found_port), (security, port), "{more}");
+    }
+    let full = smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"CORDON_SMTP\"\nca_file = \"/ca.pem\"");
+    let playbook = Playbook::parse(&full, "", "").unwrap();
+    let expected = Channel::Smtp {
+        name: "m".into(),
+        host: "m".into(),
+        port: 587,
+        security: SmtpSecurity::Starttls,
+        username: Some("u".into()),
+        password_env: Some("CORDON_SMTP".into()),
+        from: "c@example.com".into(),
+        to: vec!["s@example.com".into()],
+        ca_file: Some(PathBuf::from("/ca.pem")),
+    };
+    assert_eq!(playbook.settings.channels, [expected]);
+}
+
+#[test]
+fn mail_never_goes_unprotected_to_another_machine() {
+    for host in ["mail.example.com", "10.0.0.1", "localhost.example.com", "127.0.0.1.example.com"] {
+        let found = fault(&smtp(&format!("host = \"{host}\"\nsecurity = \"plain\"")));
+        assert!(found.starts_with("playbook.toml:6:8: `security` = \"plain\" is for a server on this machine only"), "{found}");
+    }
+}
+
+#[test]
+fn a_password_is_never_written_in_the_playbook_nor_shown() {
+    let found = fault(&smtp("host = \"m\"\nusername = \"u\"\npassword = \"hunter2\""));
+    assert_eq!(
+        found,
+        "playbook.toml:8:12: `password` is never written here: name the environment variable that holds it in \
+         `password_env`"
+    );
+    let found = fault(&smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"hunter2!\""));
+    assert!(found.contains("must be the name of an environment variable") && !found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn half_a_login_is_no_login() {
+    let found = fault(&smtp("host = \"m\"\npassword_env = \"P\""));
+    assert_eq!(found, "playbook.toml:7:16: `password_env` needs a `username` to go with it");
+    let found = fault(&smtp("host = \"m\"\nusername = \"u\""));
+    assert!(found.contains("`username` needs a `password_env`"), "{found}");
+}
+
+#[test]
+fn a_mail_channel_that_reaches_nobody_is_refused() {
+    let channel = |to: &str| {
+        format!("[[channels]]\nname = \"m\"\nkind = \"smtp\"\nhost = \"m\"\nfrom = \"c@example.com\"\n{to}")
+    };
+    for nobody in ["", "to = []"] {
+        assert!(fault(&channel(nobody)).contains("`to` is missing"), "{nobody}");
+    }
+    for bad in ["soc", "a@b@c", "@b", "a@"] {
+        assert_eq!(fault(&channel(&format!("to = [\"{bad}\"]"))), format!("playbook.toml:6:7: `{bad}` is not a mail address"));
+    }
+    let found = fault(&channel("to = [\"a@b\\r\\nBcc: x\"]"));
+    assert!(found.contains("must be a text on one line"), "{found}");
+    for bad in ["m:x/y", "m y", "http://m"] {
+        assert!(fault(&smtp(&format!("host = \"{bad}\""))).contains("is not a host"), "{bad}");
+    }
+    for bad in ["0", "70000", "\"25\"", "-1"] {
+        assert!(fault(&smtp(&format!("host = \"m\"\nport = {bad}"))).contains("between 1 and 65535"), "{bad}");
+    }
+}
+
+#[test]
+fn an_asset_list_names_its_owner_its_review_and_real_devices() {
+    let found = faults("", "", "[[lists]]\nname = \"a\"\ndevices = [\"pc1\"]\nreview_by = \"2027-01-01\"");
+    assert_eq!(
+        found,
+        [
+            "assets.toml:1:1: `owner` is missing",
+            "assets.toml:4:13: `review_by` must be a date without quotes, such as 2027-03-31",
+            "assets.toml:3:12: `pc1` is not a machine id (40 hexadecimal digits); take it from the device's page in the portal",
+        ]
+    );
+    let head = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\n";
+    let empty = "assets.toml:1:1: the list `a` has no entries: name `devices`, `groups` or `tags`, or remove it";
+    assert_eq!(faults("", "", head), [empty]);
+    assert_eq!(faults("", "", &format!("{head}tags = []")), [empty]);
+    let twice = format!("{head}tags = [\"x\"]\n").repeat(2);
+    assert_eq!(faults("", "", &twice), ["assets.toml:6:1: there are two lists called `a`"]);
+}
+
+#[test]
+fn a_policy_that_does_not_parse_is_shown_with_a_caret() {
+    let found = faults("", "@id(\"a\")\npermit (principal action, resource);", "");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let lines: Vec<&str> = found[0].lines().collect();
+    assert!(lines[0].starts_with("policy.cedar:2:19: "), "{}", found[0]);
+    assert_eq!(lines[1], " 2 | permit (principal action, resource);");
+    assert!(lines[2].starts_with("   |                   ^^^^^^"), "{}", found[0]);
+}
+
+fn policy(when: &str) -> String {
+    format!("@id(\"a\")\n@reason(\"r\")\npermit (principal, action == Action::\"isolate\", resource)\nwhen {{ {when} }};")
+}
+
+#[test]
+fn a_policy_that_does_not_validate_is_shown_with_a_caret() {
+    let found = faults("", &policy("resource.sverity == \"High\""), "");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("policy.cedar:4:8: for policy `a`, attribute `sverity`"), "{}", found[0]);
+    assert!(found[0].contains("\n 4 | when { resource.sverity == \"High\" };\n   |        ^^^^^^^^^^^^^^^^"), "{}", found[0]);
+    assert!(found[0].contains("hint: did you mean `severity`?"), "{}", found[0]);
+}
+
+#[test]
+fn what_would_silently_be_no_is_refused_instead() {
+    for (when, word) in [
+        ("resource.severityLevel >= 4", "unable to guarantee safety of access to optional attribute"),
+        ("resource.device.class == \"server\"", "optional attribute"),
+        ("resource has severityLevel && resource.severityLevel >= \"High\"", "expected"),
+        ("resource.severity > \"Medium\"", "expected"),
+        ("false", "impossible"),
+        ("resource.title == \"\u{202e}x\"", "BIDI"),
+    ] {
+        let found = faults("", &policy(when), "").join("\n");
+        assert!(found.contains(word) && found.contains("policy.cedar:"), "{when}: {found}");
+    }
+    let found = faults("", &policy("true").replace("\"isolate\"", "\"isolat\""), "").join("\n");
+    assert!(found.contains("unrecognized action"), "{found}");
+}
+
+#[test]
+fn every_policy_has_an_id_of_its_own_and_a_reason() {
+    let body = "permit (principal, action == Action::\"notify\", resource);\n";
+    let found = faults("", &format!("{body}@id(\"a\") @reason(\"r\")\n{body}@id(\"a\") @reason(\"r\")\n{body}@id @reason(\" \")\n{body}"), "");
+    let firsts: Vec<&str> = found.iter().filter_map(|problem| problem.lines().next()).collect();
+    assert_eq!(
+        firsts,
+        [
+            "policy.cedar:1:1: a policy needs an `@id`",
+            "policy.cedar:1:1: a policy needs a `@reason`",
+            "policy.cedar:4:1: the `@id` `a` is taken: line 2 has it too",
+            "policy.cedar:6:1: a policy needs an `@id`",
+            "policy.cedar:6:5: a policy needs a `@reason`",
+        ]
+    );
+    assert!(found[2].contains("\n 4 | @id(\"a\") @reason(\"r\")\n   | ^^^"), "{}", found[2]);
+}
+
+#[test]
+fn an_annotation_that_would_be_ignored_is_refused() {
+    let table = [
+        ("@mode(\"enforce\")", "permit", "`@mode` cannot be `enforce`"),
+        ("@mode", "permit", "`@mode` cannot be ``"),
+        ("@isolationType(\"Partial\")", "permit", "`@isolationType` cannot be `Partial`"),
+        ("@mod(\"observe\")", "permit", "unknown annotation `@mod`"),
+        ("@isolationtype(\"Full\")", "permit", "did you mean `isolationType`?"),
+        ("@mode(\"observe\")", "forbid", "`@mode` means nothing on a forbid"),
+    ];
+    for (annotation, effect, word) in table {
+        let text = format!("@id(\"a\") @reason(\"r\") {annotation}\n{effect} (principal, action == Action::\"isolate\", resource);");
+        let found = faults("", &text, "");
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with("policy.cedar:1:24: ") && found[0].contains(word), "{}", found[0]);
+    }
+}
+
+#[test]
+fn a_template_is_refused() {
+    let found = faults("", "@id(\"a\") @reason(\"r\")\npermit (principal, action, resource == ?resource);", "");
+    assert!(found[0].contains("a template cannot stand here"), "{found:#?}");
+}
+
+#[test]
+fn all_problems_of_all_files_come_at_once() {
+    let problems = Playbook::parse(
+        "mod = \"observe\"\n[poll]\ninterval = \"1s\"",
+        &format!("{}\n{}", policy("resource.sverity == \"x\""), policy("resource.title == 7")),
+        "[[lists]]\nname = \"a\"",
+    )
+    .unwrap_err();
+    let found: Vec<&str> = problems.iter().collect();
+    for word in [
+        "playbook.toml:1:1: unknown key `mod`",
+        "playbook.toml:3:12: `interval`",
+        "policy.cedar:5:1: the `@id` `a` is taken",
+        "policy.cedar:4:8: for policy `a`, attribute `sverity`",
+        "assets.toml:1:1: `owner` is missing",
+        "assets.toml:1:1: `review_by` is missing",
+    ] {
+        assert!(found.iter().any(|problem| problem.starts_with(word)), "{word}\n{problems}");
+    }
+    assert_eq!(problems.to_string(), found.join("\n"));
+}
+
+#[test]
+fn broken_toml_is_named_with_its_line() {
+    let found = fault("mode = \"observe\"\ninterval = = 3");
+    assert!(found.starts_with("playbook.toml:2:"), "{found}");
+}
+
+#[test]
+fn a_missing_file_is_named_and_so_are_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.cedar"), shipped_file("policy.cedar")).unwrap();
+    let problems = Playbook::read(folder.path()).unwrap_err();
+    let found: Vec<&str> = problems.iter().collect();
+    assert_eq!(found.len(), 2, "{problems}");
+    assert!(found[0].starts_with("cannot read `") && found[0].contains("playbook.toml"), "{problems}");
+    assert!(found[1].contains("assets.toml"), "{problems}");
+
+    std::fs::write(folder.path().join("playbook.toml"), SETTINGS).unwrap();
+    std::fs::write(folder.path().join("assets.toml"), "").unwrap();
+    assert!(Playbook::read(folder.path()).is_ok());
+    assert!(Playbook::read(Path::new("/nowhere/at/all")).is_err());
+}

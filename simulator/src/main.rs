@@ -1,0 +1,151 @@
+//! The simulator as a program: a pretended tenant on a loopback address, on the computer's clock, until it is
+//! interrupted. Only arguments are read here; what is served is the library's business.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+use jiff::{SignedDuration, Timestamp};
+use simulator::generate::{self, GenerateOptions};
+use simulator::{Chaos, Clock, DEFAULT_CLIENT, DEFAULT_SECRET, Fault, Simulator, World, demo_world};
+
+/// A stand-in for the Defender for Endpoint API, for trying things out without a tenant
+#[derive(Debug, Parser)]
+#[command(after_help = AFTER_HELP)]
+struct Arguments {
+    /// Where to listen; loopback addresses only
+    #[arg(long, default_value = "127.0.0.1:8765")]
+    listen: SocketAddr,
+
+    /// The ten alerts of the demonstration (what happens, too, without --alerts)
+    #[arg(long, conflicts_with_all = ["alerts", "devices", "hostile", "storm"])]
+    demo: bool,
+
+    /// So many generated alerts instead
+    #[arg(long, value_name = "N")]
+    alerts: Option<usize>,
+
+    /// On so many generated devices
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "alerts")]
+    devices: usize,
+
+    /// The same seed gives the same tenant, and the same chaos
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// Generate names, titles and command lines that attack whoever prints them
+    #[arg(long, requires = "alerts")]
+    hostile: bool,
+
+    /// Make every generated alert New and High
+    #[arg(long, requires = "alerts")]
+    storm: bool,
+
+    /// Answer any number of calls (default: 100 a minute and 1,500 an hour per app and route)
+    #[arg(long)]
+    no_quotas: bool,
+
+    /// Something that goes wrong: ROUTE=KIND[(VALUE)][:TIMES]; may be repeated
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<Fault>,
+
+    /// Any fault on any route with this probability, 0 to 1
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    chaos: Option<f64>,
+}
+
+const AFTER_HELP: &str = "\
+Routes are named as in the journal: `POST token`, `GET alerts`, `GET alert`, `GET machines`, `GET machine`,
+`GET machine alerts`, `GET machineactions`, `GET machineaction`, `POST isolate`, `POST unisolate`,
+`POST cancel`; `*` is all of them.
+
+Kinds of faults, (VALUE) being seconds, status or milliseconds:
+  throttle(30)         429 with Retry-After, without (VALUE) no header
+  error(503)           that status, nothing done
+  error-after(500)     done, then that status
+  slow(2000)           waits, then does it
+  acts-then-slow(2000) does it, then waits
+  reset                hangs up, nothing done
+  reset-after          does it, then hangs up
+  truncated, not-json, empty   does it, answers badly
+  html                 200 and a login page, nothing done
+  not-found            404, nothing done
+TIMES is a number or `always`; default 1.
+
+Examples:
+  simulator --demo
+  simulator --alerts 10000 --devices 2000 --seed 7 --hostile
+  simulator --demo --fault 'POST isolate=reset-after:1' --fault 'GET alerts=throttle(5):3'
+
+The simulator prints the settings that a client needs and runs until interrupted (Ctrl-C).";
+
+fn probability(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|probability| (0.0..=1.0).contains(probability))
+        .ok_or_else(|| "not a number from 0 to 1".to_owned())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("cannot listen on {}: {error}", arguments.listen));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        let simulator = Simulator::start_on(world(arguments, now()), arguments.listen).await?;
+        say(&simulator);
+        // An interrupt ends the process; there is nothing to put in order.
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+}
+
+fn world(arguments: &Arguments, now: Timestamp) -> World {
+    let mut world = match arguments.alerts {
+        None => demo_world(now),
+        Some(alerts) => World::new(now).generated(generate::tenant(
+            arguments.seed,
+            &GenerateOptions {
+                alerts,
+                devices: arguments.devices,
+                spread: SignedDuration::from_mins(10),
+                hostile: arguments.hostile,
+                all_new_high: arguments.storm,
+                ..GenerateOptions::new(now)
+            },
+        )),
+    };
+    world.clock = Clock::System;
+    world.quotas = !arguments.no_quotas;
+    world.faults.clone_from(&arguments.fault);
+    world.chaos = arguments.chaos.map(|probability| Chaos::new(arguments.seed, probability));
+    world
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program's main may read the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[expect(clippy::print_stdout, reason = "the settings are what the program is asked for")]
+fn say(simulator: &Simulator) {
+    let (url, tenant) = (simulator.url(), simulator.with(|world| world.tenant.clone()));
+    println!("DEFENDER_TENANT_ID={tenant}");
+    println!("DEFENDER_CLIENT_ID={DEFAULT_CLIENT}");
+    println!("DEFENDER_CLIENT_SECRET={DEFAULT_SECRET}");
+    println!("DEFENDER_API_URL={url}");
+    println!("DEFENDER_LOGIN_URL={url}");
+}
+
+#[expect(clippy::print_stderr, reason = "the reason why the program ends")]
+fn complain(message: &str) {
+    eprintln!("simulator: {message}");
+}
