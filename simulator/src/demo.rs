@@ -285,7 +285,7 @@ mod tests {
         for (alert, machine) in world.alerts.iter().zip((0..10).map(machine)) {
             assert_eq!(machine.id.len(), 40);
             assert!(!alert.title.is_empty() && !alert.evidence.is_empty());
-            let (digits, number) = alert.id[2..].split_once('_').unwrap();
+            let (digits, number) = alert.id.trim_start_matches(['d', 'a', 'e']).split_once('_').unwrap();
             assert_eq!(digits.len(), 18);
             number.parse::<i32>().unwrap();
             assert!(alert.alert_creation_time.unwrap() < now);

@@ -959,12 +959,27 @@ mod tests {
 
     #[test]
     fn errors_have_the_shape_of_microsofts_examples() {
+        let cases = [
+            (
+                404,
+                "ResourceNotFound",
+                "Machine 123123123 was not found",
+                include_str!("../samples/error-404-resource-not-found.json"),
+            ),
+            (
+                400,
+                "InvalidRequestBody",
+                "Request body is incorrect",
+                include_str!("../samples/error-400-invalid-request-body.json"),
+            ),
+        ];
         let mut world = World::new(Timestamp::UNIX_EPOCH);
-        let printed = error_answer(&mut world, 404, "ResourceNotFound", "Machine 123123123 was not found");
-        let printed: Value = serde_json::from_slice(&printed.body).unwrap();
-        let mut documented: Value =
-            serde_json::from_str(include_str!("../samples/error-404-resource-not-found.json")).unwrap();
-        documented["error"]["target"] = printed["error"]["target"].clone();
-        assert_eq!(printed, documented);
+        for (status, code, message, documented) in cases {
+            let printed = error_answer(&mut world, status, code, message);
+            let printed: Value = serde_json::from_slice(&printed.body).unwrap();
+            let mut documented: Value = serde_json::from_str(documented).unwrap();
+            documented["error"]["target"] = printed["error"]["target"].clone();
+            assert_eq!(printed, documented);
+        }
     }
 }

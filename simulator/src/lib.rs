@@ -1,6 +1,6 @@
-#![doc = include_str!("../README.md")]
+//! The crate's front door: it only names the modules and what they offer; what follows is the README.
 //!
-//! This file only names the modules and what they offer.
+#![doc = include_str!("../README.md")]
 
 mod behaviour;
 mod demo;

@@ -50,15 +50,17 @@ fn reach(kind: IsolationType) -> &'static str {
     }
 }
 
-/// How a person isolates the device.
-fn by_hand(taken: &ActionTaken) -> String {
+/// How a person isolates the device, after the condition for doing so.
+fn by_hand(condition: &str, taken: &ActionTaken) -> String {
     let how = match taken.device {
         DeviceFact::Known(_) => "open the device page (below) and choose \"Isolate device\".",
         DeviceFact::Unknown { .. } => "Cordon does not know the device, so start from the alert (below).",
     };
-    format!("If you agree, isolate the device in the portal: {how}")
+    format!("{condition}, isolate the device in the portal: {how}")
 }
 
+const AGREE: &str = "If you agree";
+const MUST: &str = "If the device has to be cut off";
 const STILL_CONNECTED: &str = "Treat the device as connected.";
 
 fn proposed(taken: &ActionTaken, device: &str) -> Outcome {
@@ -70,7 +72,7 @@ fn proposed(taken: &ActionTaken, device: &str) -> Outcome {
             taken.decision.isolation_type.as_str(),
             reach(taken.decision.isolation_type)
         )],
-        next: vec![by_hand(taken), "If you do not agree, there is nothing to undo.".to_owned()],
+        next: vec![by_hand(AGREE, taken), "If you do not agree, there is nothing to undo.".to_owned()],
         undo: vec![],
     }
 }
@@ -85,7 +87,7 @@ fn observed(taken: &ActionTaken, device: &str) -> Outcome {
                 taken.decision.isolation_type.as_str(),
                 reach(taken.decision.isolation_type)
             )],
-            next: vec!["Nobody has acted. Judge the alert yourself.".to_owned(), by_hand(taken)],
+            next: vec!["Nobody has acted. Judge the alert yourself.".to_owned(), by_hand(AGREE, taken)],
             undo: vec![],
         },
         Answer::Propose => proposed(taken, device),
@@ -96,7 +98,12 @@ fn observed(taken: &ActionTaken, device: &str) -> Outcome {
 
 fn refused(taken: &ActionTaken, device: &str) -> Outcome {
     let decision = &taken.decision;
-    let reason = decision.forbidden_by.first().map(|note| &note.reason).or(decision.doubts.first());
+    let reason = decision
+        .forbidden_by
+        .first()
+        .map(|note| &note.reason)
+        .or(decision.doubts.first())
+        .or(taken.notes.first());
     let reason = reason.map_or_else(|| "refused".to_owned(), |reason| model::one_line(reason, 48));
     let mut next =
         vec!["Nobody has acted, and the alert may still be a real one: look at it now.".to_owned()];
@@ -105,11 +112,13 @@ fn refused(taken: &ActionTaken, device: &str) -> Outcome {
             "Cordon was not sure of its facts. Check the doubts above before you act on them.".to_owned(),
         );
     }
-    next.push(by_hand(taken));
+    next.push(by_hand(MUST, taken));
     Outcome {
         phrase: format!("not isolated ({reason})"),
         headline: format!("Cordon did not isolate {device}: the isolation was refused."),
-        meaning: vec!["Something would be permitted, but what is said below stands against it.".to_owned()],
+        meaning: vec![
+            "Something would be permitted, but a prohibition or a doubt stands against it.".to_owned(),
+        ],
         next,
         undo: vec![],
     }
@@ -122,7 +131,7 @@ fn nothing(taken: &ActionTaken, device: &str) -> Outcome {
         meaning: vec![
             "No policy permits an isolation here. You are told because a policy asks for that.".to_owned(),
         ],
-        next: vec!["Look at the alert.".to_owned(), by_hand(taken)],
+        next: vec!["Look at the alert.".to_owned(), by_hand(MUST, taken)],
         undo: vec![],
     }
 }
@@ -208,7 +217,9 @@ fn effect(taken: &ActionTaken, state: EffectState, device: &str) -> Outcome {
         ),
         EffectState::Adopted => (
             format!("Cordon asked for nothing: an isolation of {device} is open or in force already."),
-            "It is somebody else's. Open is not isolated: it may not be carried out yet.".to_owned(),
+            "It was not asked for on account of this alert; the notes below say whose it is, where that is \
+             known. Open is not isolated: it may not be carried out yet."
+                .to_owned(),
             vec!["Look at the device's action center for who asked for it and how far it has come."],
         ),
         EffectState::Unknown => (
@@ -226,28 +237,28 @@ fn effect(taken: &ActionTaken, state: EffectState, device: &str) -> Outcome {
             (format!("Isolation of {device}: {state}."), String::new(), vec![STILL_CONNECTED])
         }
     };
-    let may_be_cut_off = matches!(
-        state,
+    let release = "In the portal, open the device page (below) and choose \"Release from isolation\".";
+    let cancel = "As long as the isolation is pending, cancel it in the device's action center instead.";
+    let undo = match state {
+        EffectState::Succeeded => vec![release],
         EffectState::Requesting
-            | EffectState::Requested
-            | EffectState::Pending
-            | EffectState::Succeeded
-            | EffectState::Adopted
-            | EffectState::Unknown
-    );
+        | EffectState::Requested
+        | EffectState::Pending
+        | EffectState::Adopted
+        | EffectState::Unknown => vec![release, cancel],
+        EffectState::Claimed
+        | EffectState::Failed
+        | EffectState::TimedOut
+        | EffectState::Cancelled
+        | EffectState::Refused
+        | EffectState::Observed
+        | EffectState::Proposed => vec![],
+    };
     Outcome {
         phrase: format!("isolation {state}"),
         headline,
         meaning: vec![meaning],
         next: next.into_iter().map(str::to_owned).collect(),
-        undo: if may_be_cut_off {
-            vec![
-                "In the portal, open the device page (below) and choose \"Release from isolation\". An isolation \
-                 that is still pending is cancelled in the device's action center."
-                    .to_owned(),
-            ]
-        } else {
-            vec![]
-        },
+        undo: undo.into_iter().map(str::to_owned).collect(),
     }
 }

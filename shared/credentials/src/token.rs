@@ -35,17 +35,16 @@ impl AccessToken {
         Some(value)
     }
 
-    /// The application roles in the token; none where it cannot be read as a JWT. For a preflight only: the
-    /// signature is the service's business.
+    /// The application roles in the token; none where it is no JWT or has no such claim. For a preflight only:
+    /// the signature is the service's business.
     pub fn roles(&self) -> Option<Vec<String>> {
         #[derive(Deserialize)]
         struct Claims {
-            #[serde(default)]
-            roles: Vec<String>,
+            roles: Option<Vec<String>>,
         }
         let payload = self.secret.expose_secret().split('.').nth(1)?;
         let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        serde_json::from_slice::<Claims>(&json).ok().map(|claims| claims.roles)
+        serde_json::from_slice::<Claims>(&json).ok()?.roles
     }
 }
 

@@ -25,7 +25,7 @@ pub enum ApiError {
     /// No answer, a broken one, or 5xx; may pass.
     #[error("the service gave no usable answer: {why}")]
     Unavailable { why: String, reached: Reached },
-    /// No token, or a fresh token was rejected.
+    /// The app's credential was refused, or a fresh token was rejected.
     #[error("not signed in: {why}")]
     Unauthorized {
         why: String,
@@ -70,11 +70,13 @@ impl std::fmt::Display for Answer {
 
 impl ApiError {
     pub(crate) fn from_token(error: &TokenError, now: jiff::Timestamp) -> ApiError {
-        let retry_after = match error {
-            TokenError::Refused { retry_at, .. } => retry_at.duration_since(now),
-            TokenError::Unavailable { .. } => SignedDuration::from_secs(30),
-        };
-        ApiError::Unauthorized { why: error.to_string(), retry_after }
+        let why = error.to_string();
+        match error {
+            TokenError::Refused { retry_at, .. } => {
+                ApiError::Unauthorized { why, retry_after: retry_at.duration_since(now) }
+            }
+            TokenError::Unavailable { .. } => ApiError::Unavailable { why, reached: Reached::No },
+        }
     }
 
     /// Whether the service may have acted.

@@ -12,8 +12,8 @@ use notify::Notify;
 use policy::Playbook;
 use poll::{Poll, PollError, Polled};
 use ports::{
-    Count, Delivery, Disposition, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName, State,
-    Tally, dispatch,
+    Count, Delivery, Disposition, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName,
+    State, Tally, dispatch,
 };
 use respond::Respond;
 use std::sync::Arc;
@@ -69,7 +69,17 @@ pub enum HostError {
 
 impl Host {
     pub fn new(parts: Parts) -> Host {
-        let Parts { tenant, reader, responder, playbook, environment_mode, lookback, channels, portal, store } = parts;
+        let Parts {
+            tenant,
+            reader,
+            responder,
+            playbook,
+            environment_mode,
+            lookback,
+            channels,
+            portal,
+            store,
+        } = parts;
         let queue = Queue::new(Arc::new(store.clone()));
         let state = State::new(Arc::new(store.clone()));
         let tally = Tally::default();
@@ -173,7 +183,9 @@ impl Host {
             let body = &delivery.body;
             let disposition = match queue {
                 QueueName::AlertsFound => dispatch(body, |found| self.enrich.handle(found, now)).await,
-                QueueName::AlertsEnriched => dispatch(body, |enriched| self.respond.handle(enriched, now)).await,
+                QueueName::AlertsEnriched => {
+                    dispatch(body, |enriched| self.respond.handle(enriched, now)).await
+                }
                 QueueName::ActionsTaken => dispatch(body, |taken| self.notify.handle(taken, now)).await,
             };
             self.settle(queue, delivery, disposition, now).await?;

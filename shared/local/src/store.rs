@@ -92,6 +92,9 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection =
             Connection::open_with_flags(&real, flags).map_err(|error| not_opened(path, &error))?;
+        if is_read_only(&connection) {
+            return Err(cannot_open(path, &"its permissions forbid writing to it"));
+        }
         let found = version(&connection, path)?;
         prepare(&mut connection, found).map_err(|error| not_opened(path, &error))?;
         Ok(Store::new(path.display().to_string(), connection, Some(lock)))
@@ -146,6 +149,11 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Unavailable> {
         let mut connection = self.connection();
+        // SQLite itself would only mind once something is really written.
+        if is_read_only(&connection) {
+            let why = format!("`{}` was opened to be read, not to be written", self.inner.name);
+            return Err(Unavailable { why, maybe_written: false });
+        }
         let nothing_written = |error| self.unavailable(&error, false);
         connection.pragma_update(None, "synchronous", survives.synchronous()).map_err(nothing_written)?;
         let transaction =
@@ -278,6 +286,11 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     }
 }
 
+/// Also where it was opened to write, and its permissions allow reading only.
+fn is_read_only(connection: &Connection) -> bool {
+    connection.is_readonly(rusqlite::MAIN_DB).unwrap_or(true)
+}
+
 /// Settings of the connection, and whatever the schema lacks.
 fn prepare(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
@@ -320,7 +333,7 @@ fn explain(name: &str, error: &rusqlite::Error) -> String {
             format!("`{name}` is locked by another program: close whatever has it open to write")
         }
         Some(ErrorCode::ReadOnly) => {
-            format!("`{name}` is not to be written: it was opened to be read, or its permissions forbid more")
+            format!("`{name}` may not be written ({error}): look at its permissions and its folder's")
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             format!("`{name}` is damaged ({error}): stop, and put back a copy")

@@ -77,7 +77,9 @@ fn list(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AssetList> {
     for word in section.texts(reader, "devices") {
         match word.text.parse() {
             Ok(id) => devices.push(id),
-            Err(error) => reader.problem(word.at, format!("{error}; take it from the device's page in the portal")),
+            Err(error) => {
+                reader.problem(word.at, format!("{error}; take it from the device's page in the portal"))
+            }
         }
     }
     let mut words = |key| section.texts(reader, key).iter().map(|word| word.text.to_owned()).collect();
@@ -113,7 +115,12 @@ fn review_date(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Date> {
         | DeValue::Table(_) => None,
     };
     let date = date.and_then(|date| {
-        Date::new(i16::try_from(date.year).ok()?, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
+        Date::new(
+            i16::try_from(date.year).ok()?,
+            i8::try_from(date.month).ok()?,
+            i8::try_from(date.day).ok()?,
+        )
+        .ok()
     });
     if date.is_none() {
         reader.problem(at, "`review_by` must be a date without quotes, such as 2027-03-31");

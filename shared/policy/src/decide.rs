@@ -7,7 +7,9 @@ use crate::{
     Case, Playbook,
     rules::{Rule, Ruling, Rulings},
 };
-use model::{Alert, Answer, Decision, DeviceFact, DeviceRef, IsolationType, Mode, Onboarding, PolicyNote, one_line};
+use model::{
+    Alert, Answer, Decision, DeviceFact, DeviceRef, IsolationType, Mode, Onboarding, PolicyNote, one_line,
+};
 use std::collections::BTreeMap;
 
 pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
@@ -94,7 +96,8 @@ impl<'a> Said<'a> {
         // An isolation that is only tried out must not take the place of a question that is in force.
         let only_tried = mode == Mode::Enforce && !in_force(isolate) && propose.allowed && in_force(propose);
         // Forbids count only where something was permitted that they could take away.
-        let taken = |ruling: &Ruling<'a>| if ruling.permits.is_empty() { Vec::new() } else { ruling.forbids.clone() };
+        let taken =
+            |ruling: &Ruling<'a>| if ruling.permits.is_empty() { Vec::new() } else { ruling.forbids.clone() };
 
         if isolate.allowed && !only_tried {
             Said::new(Answer::Isolate, [&isolate.permits], [])
@@ -103,7 +106,11 @@ impl<'a> Said<'a> {
         } else if isolate.permits.is_empty() && propose.permits.is_empty() {
             Said::new(Answer::None, [], [])
         } else {
-            Said::new(Answer::Refused, [&isolate.permits, &propose.permits], [&taken(isolate), &taken(propose)])
+            Said::new(
+                Answer::Refused,
+                [&isolate.permits, &propose.permits],
+                [&taken(isolate), &taken(propose)],
+            )
         }
     }
 
@@ -112,7 +119,8 @@ impl<'a> Said<'a> {
         permits: [&Vec<&'a Rule>; P],
         forbids: [&Vec<&'a Rule>; F],
     ) -> Said<'a> {
-        let by_id = |rules: &[&Vec<&'a Rule>]| rules.iter().copied().flatten().map(|r| (r.id.as_str(), *r)).collect();
+        let by_id =
+            |rules: &[&Vec<&'a Rule>]| rules.iter().copied().flatten().map(|r| (r.id.as_str(), *r)).collect();
         Said { answer, permits: by_id(&permits), forbids: by_id(&forbids) }
     }
 
@@ -130,12 +138,18 @@ impl<'a> Said<'a> {
     /// is only tried out has no say where others are in force.
     fn isolation_type(&self, mode: Mode, otherwise: IsolationType) -> (IsolationType, Option<String>) {
         let counts = |rule: &&&Rule| mode == Mode::Observe || !rule.observe_only;
-        let naming: Vec<(&Rule, IsolationType)> =
-            self.permits.values().filter(counts).filter_map(|rule| Some((*rule, rule.isolation_type?))).collect();
+        let naming: Vec<(&Rule, IsolationType)> = self
+            .permits
+            .values()
+            .filter(counts)
+            .filter_map(|rule| Some((*rule, rule.isolation_type?)))
+            .collect();
         let Some((first, kind)) = naming.first() else { return (otherwise, None) };
         let conflict = naming.iter().find(|(_, other)| other != kind).map(|(second, other)| {
             let ((one, other), (kind, second)) = ((&first.id, other.as_str()), (kind.as_str(), &second.id));
-            format!("the policies `{one}` and `{second}` name different kinds of isolation: {kind} and {other}")
+            format!(
+                "the policies `{one}` and `{second}` name different kinds of isolation: {kind} and {other}"
+            )
         });
         (if conflict.is_some() { otherwise } else { *kind }, conflict)
     }
@@ -172,7 +186,10 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
             doubts.push(format!("the alert names the device `{id}`, but `{}` was looked up", device.id));
         }
         Some(DeviceRef::Unusable(text)) => {
-            doubts.push(format!("the alert names its device by `{}`, which is no machine id", one_line(text, 80)));
+            doubts.push(format!(
+                "the alert names its device by `{}`, which is no machine id",
+                one_line(text, 80)
+            ));
         }
         None => doubts.push("the alert names no device".to_owned()),
     }

@@ -77,7 +77,10 @@ impl<'a> Facts<'a> {
             ("id", Some(text(id.as_str()))),
             ("title", Some(text(title))),
             ("severity", Some(text(severity.as_ref().map_or("", Severity::as_str)))),
-            ("severityLevel", severity.as_ref().and_then(Severity::rank).map(|rank| Value::new_long(rank.into()))),
+            (
+                "severityLevel",
+                severity.as_ref().and_then(Severity::rank).map(|rank| Value::new_long(rank.into())),
+            ),
             ("status", status.as_ref().map(|status| text(status.as_str()))),
             ("classification", classification.as_ref().map(|found| text(found.as_str()))),
             ("category", category.as_deref().map(text)),

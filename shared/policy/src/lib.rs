@@ -49,7 +49,8 @@ impl Playbook {
     pub fn read(folder: &Path) -> Result<Playbook, Problems> {
         let files = [PLAYBOOK, POLICY, ASSETS].map(|file| {
             let path = folder.join(file);
-            std::fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("cannot read `{}`: {error}", path.display()))
         });
         match files {
             [Ok(playbook), Ok(policy), Ok(assets)] => Playbook::parse(&playbook, &policy, &assets),

@@ -9,8 +9,8 @@ use crate::{
     problems::{Source, hint},
 };
 use cedar_policy::{
-    Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request,
-    Schema, ValidationMode, Validator,
+    Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
+    Request, Schema, ValidationMode, Validator,
 };
 use jiff::SignedDuration;
 use miette::Diagnostic;
@@ -121,9 +121,11 @@ impl Rules {
         listed: &[&str],
     ) -> Result<Rulings<'_>, String> {
         let facts = Facts::new(case, mode, act_within, listed);
-        let alert = EntityUid::from_type_name_and_id(self.names.alert.clone(), EntityId::new(case.alert.id.as_str()));
+        let alert =
+            EntityUid::from_type_name_and_id(self.names.alert.clone(), EntityId::new(case.alert.id.as_str()));
         let context = facts.context()?;
-        let entity = Entity::new(alert.clone(), facts.alert()?, Default::default()).map_err(|e| e.to_string())?;
+        let entity =
+            Entity::new(alert.clone(), facts.alert()?, Default::default()).map_err(|e| e.to_string())?;
         let entities = Entities::from_entities([entity], Some(&self.schema)).map_err(|e| told(&e))?;
 
         let mut errors = BTreeSet::new();
@@ -145,7 +147,11 @@ impl Rules {
         let permits = authorizer.is_authorized(request, &self.permits, entities);
         for error in whole.diagnostics().errors().chain(permits.diagnostics().errors()) {
             let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-            errors.insert(format!("policy `{}` could not be evaluated: {}", error.policy_id(), error.inner()));
+            errors.insert(format!(
+                "policy `{}` could not be evaluated: {}",
+                error.policy_id(),
+                error.inner()
+            ));
         }
         let allowed = whole.decision() == Decision::Allow;
         Ruling {
@@ -171,9 +177,13 @@ fn told(error: &dyn std::error::Error) -> String {
 /// Reads the file; what is wrong with it is added to `problems`. None only where nothing can be asked at all.
 pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
     let source = Source { file: crate::POLICY, text };
-    let schema = match Schema::from_cedarschema_str(SCHEMA) {
-        Ok((schema, _)) => schema,
-        Err(error) => {
+    let (schema, names) = match (Schema::from_cedarschema_str(SCHEMA), Names::new()) {
+        (Ok((schema, _)), Some(names)) => (schema, names),
+        (Ok(_), None) => {
+            problems.push("Cordon's own names for its actions cannot be read".to_owned());
+            return None;
+        }
+        (Err(error), _) => {
             problems.push(format!("Cordon's own schema cannot be read: {}", told(&error)));
             return None;
         }
@@ -182,13 +192,18 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
         Ok(parsed) => parsed,
         Err(errors) => {
             let errors: cedar_policy::ParseErrors = errors;
-            problems.extend(errors.iter().map(|error| place(source, error, 0)));
+            problems.extend(errors.iter().map(|error| place(source, error)));
             return None;
         }
     };
     for template in parsed.templates() {
         let at = find(source, &template.to_cedar(), 0);
-        problems.push(source.pointed_problem(&at, "a template cannot stand here: a slot is never filled", None, None));
+        problems.push(source.pointed_problem(
+            &at,
+            "a template cannot stand here: a slot is never filled",
+            None,
+            None,
+        ));
     }
 
     let mut rules: Vec<Rule> = Vec::new();
@@ -199,10 +214,14 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
         from = at.end;
         let rule = read(source, policy, &at, &rules, problems);
         // A policy without an id is validated all the same, under a name that says where it stands.
-        let name = rule.as_ref().map_or_else(|| format!("line {}", source.line(at.start)), |rule| rule.id.clone());
+        let name =
+            rule.as_ref().map_or_else(|| format!("line {}", source.line(at.start)), |rule| rule.id.clone());
         let named = policy.new_id(PolicyId::new(&name));
-        let permit = matches!(named.effect(), cedar_policy::Effect::Permit);
-        let added = policies.add(named.clone()).and_then(|()| if permit { permits.add(named) } else { Ok(()) });
+        let is_permit = named.effect() == cedar_policy::Effect::Permit;
+        let mut added = policies.add(named.clone());
+        if is_permit && added.is_ok() {
+            added = permits.add(named);
+        }
         if let Err(error) = added {
             problems.push(source.pointed_problem(&first_line(source, &at), error, None, None));
         }
@@ -214,14 +233,14 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
     // A warning says that a policy can never apply, or does not say what it seems to say.
     let warnings = result.validation_warnings().map(|warning| warning as &dyn Diagnostic);
     let mut placed: Vec<(usize, String)> =
-        errors.chain(warnings).map(|error| (offset(error), place(source, error, 0))).collect();
+        errors.chain(warnings).map(|error| (offset(error), place(source, error))).collect();
     // The same mistake is found once for every action that a policy applies to.
     placed.sort();
     placed.dedup();
     problems.extend(placed.into_iter().map(|(_, problem)| problem));
 
     let by_id = rules.iter().enumerate().map(|(i, rule)| (rule.id.clone(), i)).collect();
-    Some(Rules { rules, by_id, policies, permits, schema, names: Names::new()? })
+    Some(Rules { rules, by_id, policies, permits, schema, names })
 }
 
 /// The policies in the order of the file, which Cedar numbers `policy0`, `policy1`, ….
@@ -246,7 +265,6 @@ fn read(
         cedar_policy::Effect::Permit => Effect::Permit,
         cedar_policy::Effect::Forbid => Effect::Forbid,
     };
-    let before = problems.len();
     let mut problem = |annotation: &str, what: String, hint: Option<&str>| {
         let text = source.text.get(at.clone()).unwrap_or_default();
         let place = text.find(&format!("@{annotation}")).map(|start| {
@@ -268,7 +286,11 @@ fn read(
 
     let id = value("id").filter(|id| !id.is_empty());
     if id.is_none() {
-        problem("id", "a policy needs an `@id`".into(), Some("write a short name above it, such as @id(\"isolate-high\")"));
+        problem(
+            "id",
+            "a policy needs an `@id`".into(),
+            Some("write a short name above it, such as @id(\"isolate-high\")"),
+        );
     }
     let twin = others.iter().find(|other| Some(other.id.as_str()) == id);
     if let Some(twin) = twin {
@@ -276,17 +298,20 @@ fn read(
     }
     let reason = value("reason").filter(|reason| !reason.is_empty());
     if reason.is_none() {
-        let hint = "write the sentence that people read when it speaks, such as @reason(\"the alert is High\")";
+        let hint =
+            "write the sentence that people read when it speaks, such as @reason(\"the alert is High\")";
         problem("reason", "a policy needs a `@reason`".into(), Some(hint));
     }
     let mode = value("mode");
     let isolation = value("isolationType");
     if mode.is_some_and(|mode| mode != Mode::Observe.as_str()) {
-        let hint = "write @mode(\"observe\"), or leave it out: a policy can only be stricter than the playbook";
+        let hint =
+            "write @mode(\"observe\"), or leave it out: a policy can only be stricter than the playbook";
         problem("mode", format!("`@mode` cannot be `{}`", mode.unwrap_or_default()), Some(hint));
     }
-    let isolation_type =
-        [IsolationType::Full, IsolationType::Selective].into_iter().find(|kind| isolation == Some(kind.as_str()));
+    let isolation_type = [IsolationType::Full, IsolationType::Selective]
+        .into_iter()
+        .find(|kind| isolation == Some(kind.as_str()));
     if isolation.is_some() && isolation_type.is_none() {
         let what = format!("`@isolationType` cannot be `{}`", isolation.unwrap_or_default());
         problem("isolationType", what, Some("it is \"Full\" or \"Selective\""));
@@ -299,9 +324,11 @@ fn read(
             }
         }
     }
-    let sound = problems.len() == before;
-    (sound || (id.is_some() && twin.is_none())).then(|| Rule {
-        id: id.unwrap_or_default().to_owned(),
+    if twin.is_some() {
+        return None;
+    }
+    Some(Rule {
+        id: id?.to_owned(),
         effect,
         reason: reason.unwrap_or_default().to_owned(),
         observe_only: mode.is_some(),
@@ -330,9 +357,9 @@ fn offset(error: &dyn Diagnostic) -> usize {
 }
 
 /// Cedar's error with its place in the file.
-fn place(source: Source<'_>, error: &dyn Diagnostic, otherwise: usize) -> String {
+fn place(source: Source<'_>, error: &dyn Diagnostic) -> String {
     let label = error.labels().and_then(|mut labels| labels.next());
-    let span = label.as_ref().map_or(otherwise..otherwise, |label| label.offset()..label.offset() + label.len());
+    let span = label.as_ref().map_or(0..0, |label| label.offset()..label.offset() + label.len());
     let help = error.help().map(|help| help.to_string());
     let marked = label.as_ref().and_then(|label| label.label());
     source.pointed_problem(&span, error, marked, help.as_deref())

@@ -145,7 +145,9 @@ impl<'a> Section<'a> {
     pub(crate) fn sections(&self, reader: &mut Reader<'_>, key: &str) -> Vec<Section<'a>> {
         let Some((value, at)) = self.get(key) else { return Vec::new() };
         let tables = value.as_array().map(|array| {
-            array.iter().map(|item| Some(Section { table: item.get_ref().as_table()?, at: item.span().start }))
+            array
+                .iter()
+                .map(|item| Some(Section { table: item.get_ref().as_table()?, at: item.span().start }))
         });
         let sections = tables.and_then(|tables| tables.collect::<Option<Vec<_>>>());
         if sections.is_none() {
@@ -214,7 +216,8 @@ mod tests {
         for (text, seconds) in [("60s", 60), ("10m", 600), ("4h", 14_400), ("7d", 604_800)] {
             assert_eq!(parse_duration(text), Some(SignedDuration::from_secs(seconds)), "{text}");
         }
-        for bad in ["", "s", "60", "-1s", "+1s", "1.5h", "1h30m", " 1h", "1 h", "99999999999999999999s", "1é"] {
+        for bad in ["", "s", "60", "-1s", "+1s", "1.5h", "1h30m", " 1h", "1 h", "99999999999999999999s", "1é"]
+        {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
     }

@@ -198,7 +198,8 @@ fn channel(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>
         "smtp" => smtp(reader, section, name),
         other => {
             let found = model::one_line(other, 60);
-            reader.problem(kind.at, format!("there is no channel of kind `{found}`; known: `folder`, `smtp`"));
+            reader
+                .problem(kind.at, format!("there is no channel of kind `{found}`; known: `folder`, `smtp`"));
             None
         }
     }
@@ -260,8 +261,11 @@ fn smtp(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -
 
 fn port(reader: &mut Reader<'_>, section: Section<'_>) -> Option<u16> {
     let (value, at) = section.get("port")?;
-    let number = value.as_integer().and_then(|number| u16::from_str_radix(number.as_str(), number.radix()).ok());
-    if !number.is_some_and(|number| number > 0) {
+    let number = value
+        .as_integer()
+        .and_then(|number| u16::from_str_radix(number.as_str(), number.radix()).ok())
+        .filter(|number| *number > 0);
+    if number.is_none() {
         reader.problem(at, "`port` must be a number between 1 and 65535");
     }
     number
@@ -296,7 +300,10 @@ fn is_host(reader: &mut Reader<'_>, word: Word<'_>) -> bool {
     let good = word.text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'));
     if !good {
         let found = model::one_line(word.text, 80);
-        reader.problem(word.at, format!("`{found}` is not a host: its name or address alone, nothing around it"));
+        reader.problem(
+            word.at,
+            format!("`{found}` is not a host: its name or address alone, nothing around it"),
+        );
     }
     good
 }

@@ -32,7 +32,7 @@ macro_rules! check {
         let mut broken: Vec<&str> = Vec::new();
         $(
             // In a task of its own, so that one broken promise does not hide the next.
-            if tokio::spawn($promise($make().await)).await.is_err() {
+            if tokio::spawn($promise(Arc::new($make().await))).await.is_err() {
                 broken.push(stringify!($promise));
             }
         )+
@@ -41,7 +41,7 @@ macro_rules! check {
 }
 
 /// Holds a queue to the promises of [`QueueBackend`]. `make` makes an empty one.
-pub async fn queue(make: impl AsyncFn() -> Arc<dyn QueueBackend>) {
+pub async fn queue<B: QueueBackend + 'static>(make: impl AsyncFn() -> B) {
     check!(make:
         everything_sent_is_delivered,
         every_message_has_its_result_in_order,
@@ -67,7 +67,7 @@ pub async fn queue(make: impl AsyncFn() -> Arc<dyn QueueBackend>) {
 }
 
 /// Holds a state to the promises of [`StateBackend`]. `make` makes an empty one.
-pub async fn state(make: impl AsyncFn() -> Arc<dyn StateBackend>) {
+pub async fn state<B: StateBackend + 'static>(make: impl AsyncFn() -> B) {
     check!(make:
         what_was_put_is_there,
         every_write_happens_exactly_if_what_it_expects_holds,

@@ -2,6 +2,12 @@
 //!
 //! Nothing here tests Cordon's own client.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 mod actions;
 mod api;
 mod faults;

@@ -1,1 +1,194 @@
-//! Not written yet.
+//! What an attacker writes into titles, names and command lines reaches people as harmless text, or not at all.
+
+use crate::{
+    memory::Memory,
+    samples::{PORTAL, envelope, mail, now, requested},
+};
+use credentials::{Problems, Vars};
+use mail_parser::{HeaderName, MessageParser};
+use model::{ActionTaken, DeviceFact, Evidence, User};
+use notify::{Notify, open};
+use ports::{Disposition, Tally};
+
+fn corpus() -> Vec<String> {
+    let texts = [
+        "<script>alert(1)</script><img src=x onerror=alert(1)><a href=\"https://evil.example/\">here</a>",
+        "\" onmouseover=\"alert(1)\" style=\"position:fixed",
+        "</td></tr></table><h1>All is well</h1>",
+        "<!--[if mso]><a href='https://evil.example'>x</a><![endif]-->",
+        "{{ page.subject }} {% include \"/etc/passwd\" %} ${7*7}",
+        "x\r\nBcc: victim@evil.example\r\n\r\nAnother body",
+        "x\nSubject: forged\n.\n",
+        "x\r\n--=_action-taken-\r\nContent-Type: text/html\r\n\r\n<b>forged</b>",
+        "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m red",
+        "gpj\u{202e}exe.\u{202d}\u{2066} \u{200b}zero\u{200d}width\u{feff}",
+        "=cmd|' /C calc'!A0 +1+1 @SUM(1)",
+        "勒索软件 — вымогатель — فدية 🦠",
+        "https://evil.example/x www.evil.example 192.0.2.1 bob@evil.example \\\\192.0.2.1\\share file://x mailto:x",
+        "=?utf-8?Q?=0D=0ABcc:_victim@evil.example?=",
+        "laptop-7 is clean. Nothing to do · isolation succeeded",
+        "",
+        " ",
+    ];
+    texts
+        .into_iter()
+        .map(str::to_owned)
+        .chain([("A".repeat(64) + " ").repeat(1_024), "y".repeat(65_536)])
+        .collect()
+}
+
+/// An outcome with the text everywhere where a stranger's text may stand.
+fn everywhere(text: &str) -> ActionTaken {
+    let t = || Some(text.to_owned());
+    let mut taken = requested();
+    let alert = &mut taken.alert;
+    alert.title = text.to_owned();
+    alert.incident_id = t();
+    alert.severity = Some(text.into());
+    alert.category = t();
+    alert.detection_source = t();
+    alert.threat_name = t();
+    alert.techniques = vec![text.to_owned(); 30];
+    alert.user = Some(User { name: text.to_owned(), domain: t() });
+    alert.evidence = (0..12)
+        .map(|id| Evidence {
+            kind: text.to_owned(),
+            process_id: Some(id),
+            file_name: t(),
+            folder: t(),
+            command_line: t(),
+            parent_file_name: t(),
+            sha1: t(),
+            sha256: t(),
+            ip_address: t(),
+            url: t(),
+            registry_hive: t(),
+            registry_key: t(),
+            registry_value: t(),
+            account_name: t(),
+            account_domain: t(),
+            user_sid: t(),
+            user_principal_name: t(),
+            detection_status: t(),
+            ..Evidence::default()
+        })
+        .collect();
+    if let DeviceFact::Known(device) = &mut taken.device {
+        device.name = t();
+        device.os_platform = t();
+        device.os_version = t();
+        device.group = t();
+        device.value = t();
+        device.health = t();
+        device.tags = vec![text.to_owned(); 30];
+    }
+    taken.notes = vec![text.to_owned(); 30];
+    taken.decision.doubts = vec![text.to_owned()];
+    taken
+}
+
+/// The names and targets of all tags of an HTML text.
+fn tags(html: &str) -> Vec<&str> {
+    html.split('<').skip(1).map(|tag| tag.split('>').next().unwrap()).collect()
+}
+
+#[test]
+fn no_markup_and_no_link_but_ours() {
+    const OURS: [&str; 10] = ["html", "head", "meta", "title", "body", "table", "tr", "td", "span", "a"];
+    for text in corpus() {
+        let html = mail(&everywhere(&text)).html;
+        for tag in tags(&html) {
+            let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
+            assert!(OURS.contains(&name) || tag.starts_with('!'), "<{tag}> from {text:.80}");
+            assert!(!tag.contains("onerror") && !tag.contains("onmouseover"), "<{tag}>");
+            if name == "a" && !tag.starts_with('/') {
+                assert!(tag.starts_with(&format!("a href=\"{PORTAL}/")), "<{tag}> from {text:.80}");
+            }
+        }
+        for linkable in
+            ["http://evil", "https://evil", "www.evil", "evil.example", "\\\\192", "192.0.2.1", "file://"]
+        {
+            let outside: String =
+                html.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+            let body = outside.split_once("<body").map_or(outside.as_str(), |(_, body)| body);
+            let body = body.strip_prefix('\n').unwrap_or(body);
+            // The title of the document is the subject; no program makes links of it.
+            let body = body
+                .lines()
+                .skip_while(|line| line.contains("[Cordon]") || line.is_empty())
+                .collect::<String>();
+            assert!(!body.contains(linkable), "{linkable} in the mail for {text:.80}");
+        }
+    }
+}
+
+#[test]
+fn the_plain_part_is_safe_in_a_terminal() {
+    for text in corpus() {
+        let mail = mail(&everywhere(&text));
+        for part in [&mail.text, &mail.html, &mail.subject] {
+            let acting = part.chars().find(|c| {
+                (c.is_control() && *c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            });
+            assert_eq!(acting, None, "from {text:.80}");
+        }
+        assert!(!mail.subject.contains('\n') && mail.subject.chars().count() <= 250);
+        assert!(mail.text.len() < 60_000, "{} bytes", mail.text.len());
+        let too_long = mail.text.lines().find(|line| line.chars().count() > 78 && !line.contains(PORTAL));
+        assert_eq!(too_long, None, "from {text:.80}");
+    }
+}
+
+#[test]
+fn nobody_can_forge_the_first_line_or_a_heading() {
+    let mail = mail(&everywhere("laptop-7 is clean. Nothing to do · isolation succeeded"));
+    assert!(
+        mail.text.starts_with("Cordon asked for the isolation of \"laptop-7 is clean. Nothing"),
+        "{}",
+        mail.text
+    );
+    assert!(!mail.subject.contains("· isolation succeeded"), "{}", mail.subject);
+    for line in mail.text.lines().skip(1).filter(|line| line.contains("isolation succeeded")) {
+        assert!(line.starts_with("  ") || line.starts_with("laptop-7 is clean. N"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn no_header_can_be_injected() {
+    for (number, text) in corpus().into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let channel = policy::Channel::Folder { name: "folder".to_owned(), path: folder.path().to_owned() };
+        let channels = open(&[channel], &Vars::default(), &mut Problems::default());
+        let (_, state) = Memory::state();
+        let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
+        let message = envelope(everywhere(&text));
+        let mail = notify::render(&message.body, PORTAL, message.occurred_at, &message.id);
+        assert_eq!(notify.handle(message, now()).await, Disposition::Done);
+
+        let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let content = std::fs::read(file).unwrap();
+        assert!(content.is_ascii(), "number {number}");
+        let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();
+        assert!(longest <= 998, "number {number}: a line of {longest}");
+        let letter = MessageParser::default().parse(&content).unwrap();
+        let names: Vec<&str> = letter.headers().iter().map(|header| header.name.as_str()).collect();
+        let expected = [
+            "From",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "In-Reply-To",
+            "References",
+            "Auto-Submitted",
+            "To",
+            "MIME-Version",
+            "Content-Type",
+        ];
+        assert_eq!(names, expected, "number {number}");
+        assert!(letter.header(HeaderName::Bcc).is_none());
+        assert_eq!(letter.subject().unwrap(), mail.subject, "number {number}");
+        assert_eq!((letter.parts.len(), letter.attachment_count()), (3, 0), "number {number}");
+        assert_eq!(letter.body_text(0).unwrap().replace("\r\n", "\n"), mail.text, "number {number}");
+        assert_eq!(letter.body_html(0).unwrap().replace("\r\n", "\n"), mail.html, "number {number}");
+    }
+}

@@ -1,1 +1,127 @@
-//! Not written yet.
+//! Each channel is told once, whatever becomes of the others and however often a message comes.
+
+use crate::{
+    memory::Memory,
+    samples::{PORTAL, envelope, now, requested},
+    smtp::Settings,
+    smtp_receiver::{Manners, Receiver},
+};
+use credentials::{Problems, Vars};
+use notify::{Notify, open};
+use ports::{Count, Disposition, Tally};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+fn folder(path: &Path) -> policy::Channel {
+    policy::Channel::Folder { name: "folder".to_owned(), path: path.to_owned() }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn notify(channels: &[policy::Channel]) -> (Notify, Arc<Memory>, Tally) {
+    let (memory, state) = Memory::state();
+    let tally = Tally::default();
+    let mut problems = Problems::default();
+    let channels = open(channels, &Vars::default(), &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    (Notify::new(channels, state, tally.clone(), PORTAL.to_owned()), memory, tally)
+}
+
+async fn again(notify: &Notify) -> String {
+    match notify.handle(envelope(requested()), now()).await {
+        Disposition::Retry { why, after } => {
+            assert_eq!(after.as_secs(), 30);
+            why
+        }
+        other => panic!("should be tried again: {other:?}"),
+    }
+}
+
+async fn done(notify: &Notify) {
+    assert_eq!(notify.handle(envelope(requested()), now()).await, Disposition::Done);
+}
+
+#[tokio::test]
+async fn a_failing_channel_neither_blocks_nor_repeats_the_others() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    fs::write(&path, "a file where the folder should be").unwrap();
+    let receiver = Receiver::start(Manners::default()).await;
+    let (notify, memory, tally) = notify(&[folder(&path), Settings::plain(&receiver).named("mail")]);
+    for _ in 0..3 {
+        let why = again(&notify).await;
+        assert!(why.contains("channel `folder`") && !why.contains("`mail`"), "{why}");
+    }
+    assert_eq!(receiver.received().len(), 1);
+
+    fs::remove_file(&path).unwrap();
+    done(&notify).await;
+    done(&notify).await;
+    assert_eq!((receiver.received().len(), files(&path).len()), (1, 1));
+    assert_eq!((tally.get(Count::NotificationsSent), tally.get(Count::NotificationsFailed)), (2, 3));
+    let id = envelope(requested()).id;
+    assert_eq!(memory.keys(), [format!("told#{id}#folder"), format!("told#{id}#mail")]);
+}
+
+#[tokio::test]
+async fn a_folder_gets_one_private_file_per_message() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("new/out");
+    let (notify, memory, _) = notify(&[folder(&path)]);
+    memory.writes_fail.store(true, Ordering::SeqCst);
+    let why = again(&notify).await;
+    assert!(why.contains("it was told, but that could not be written down"), "{why}");
+    let first = fs::read(&files(&path)[0]).unwrap();
+    again(&notify).await;
+
+    let [file] = files(&path).try_into().unwrap();
+    assert_eq!(fs::read(&file).unwrap(), first, "a repeat is the same letter");
+    let name = format!("20261120T100100Z-{}.eml", envelope(requested()).id);
+    assert_eq!(file.file_name().unwrap().to_str().unwrap(), name);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn a_message_id_cannot_leave_the_folder() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let (notify, _, _) = notify(&[folder(&path)]);
+    let mut message = envelope(requested());
+    message.id = "../../etc/cron.d/x".parse().unwrap();
+    assert_eq!(notify.handle(message, now()).await, Disposition::Done);
+    assert_eq!((files(base.path()).len(), files(&path).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn without_the_state_nobody_is_told_twice() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let (notify, memory, tally) = notify(&[folder(&path)]);
+    memory.reads_fail.store(true, Ordering::SeqCst);
+    assert!(again(&notify).await.contains("channel `folder`"));
+    assert!(!path.exists());
+    assert_eq!(tally.get(Count::NotificationsSent), 0);
+}
+
+#[tokio::test]
+async fn what_nobody_is_to_be_told_is_not_told() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let (notify, memory, _) = notify(&[folder(&path)]);
+    let mut quiet = requested();
+    quiet.decision.tell = false;
+    assert_eq!(notify.handle(envelope(quiet), now()).await, Disposition::Done);
+    assert!(!path.exists() && memory.keys().is_empty());
+}

@@ -9,10 +9,7 @@ use ports::{
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 use tempfile::TempDir;
 
@@ -30,24 +27,24 @@ fn files(folder: &TempDir) -> impl Fn() -> PathBuf {
 async fn a_file_keeps_the_promises_of_a_queue() {
     let folder = TempDir::new().unwrap();
     let file = files(&folder);
-    conformance::queue(async || Arc::new(Store::open(&file()).unwrap())).await;
+    conformance::queue(async || Store::open(&file()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_file_keeps_the_promises_of_a_state() {
     let folder = TempDir::new().unwrap();
     let file = files(&folder);
-    conformance::state(async || Arc::new(Store::open(&file()).unwrap())).await;
+    conformance::state(async || Store::open(&file()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn memory_keeps_the_promises_of_a_queue() {
-    conformance::queue(async || Arc::new(Store::in_memory().unwrap())).await;
+    conformance::queue(async || Store::in_memory().unwrap()).await;
 }
 
 #[tokio::test]
 async fn memory_keeps_the_promises_of_a_state() {
-    conformance::state(async || Arc::new(Store::in_memory().unwrap())).await;
+    conformance::state(async || Store::in_memory().unwrap()).await;
 }
 
 /// The suite asks for no more than SQS gives: a queue that repeats and reorders passes.
@@ -56,7 +53,7 @@ async fn an_unruly_queue_keeps_the_promises_too() {
     let seed = AtomicU64::new(0);
     for _ in 0..5 {
         let unruly = || Unruly::new(Store::in_memory().unwrap(), seed.fetch_add(1, Ordering::Relaxed));
-        conformance::queue(async || Arc::new(unruly())).await;
+        conformance::queue(async || unruly()).await;
     }
 }
 

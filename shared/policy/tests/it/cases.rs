@@ -30,22 +30,58 @@ fn the_shipped_policy_decides_each_case_as_it_says() {
         ("a server", high().platform("WindowsServer2022"), (Propose, true, &["ask-server"], &server)),
         ("multi-session", high().platform("Windows11WVD"), (Propose, true, &["ask-server"], &server)),
         ("Linux", high().platform("Linux"), (Propose, true, &["ask-server"], &server)),
-        ("tagged", tagged("cordon-exclude"), (Propose, true, &["ask-excluded"], &["excluded-needs-a-person"])),
-        ("TAGGED", tagged(" CORDON-Exclude "), (Propose, true, &["ask-excluded"], &["excluded-needs-a-person"])),
-        ("a tag that only looks like it", tagged("not-cordon-exclude"), (Isolate, true, &["isolate-high"], &[])),
-        ("custom rule", high().source("CustomDetection"), (Propose, true, &["ask-custom-detection"], &custom)),
-        ("custom rule, spelt anew", high().source("customDetection"), (Propose, true, &["ask-custom-detection"], &custom)),
-        ("custom indicator", high().source("CustomerTI"), (Propose, true, &["ask-custom-detection"], &custom)),
-        ("custom indicator, spelt anew", high().source("Custom TI"), (Propose, true, &["ask-custom-detection"], &custom)),
+        (
+            "tagged",
+            tagged("cordon-exclude"),
+            (Propose, true, &["ask-excluded"], &["excluded-needs-a-person"]),
+        ),
+        (
+            "TAGGED",
+            tagged(" CORDON-Exclude "),
+            (Propose, true, &["ask-excluded"], &["excluded-needs-a-person"]),
+        ),
+        (
+            "a tag that only looks like it",
+            tagged("not-cordon-exclude"),
+            (Isolate, true, &["isolate-high"], &[]),
+        ),
+        (
+            "custom rule",
+            high().source("CustomDetection"),
+            (Propose, true, &["ask-custom-detection"], &custom),
+        ),
+        (
+            "custom rule, spelt anew",
+            high().source("customDetection"),
+            (Propose, true, &["ask-custom-detection"], &custom),
+        ),
+        (
+            "custom indicator",
+            high().source("CustomerTI"),
+            (Propose, true, &["ask-custom-detection"], &custom),
+        ),
+        (
+            "custom indicator, spelt anew",
+            high().source("Custom TI"),
+            (Propose, true, &["ask-custom-detection"], &custom),
+        ),
         ("Medium", high().severity("Medium"), (Propose, true, &["propose-medium"], &[])),
-        ("Medium on a server", high().severity("Medium").platform("Linux"), (Propose, true, &["propose-medium"], &[])),
+        (
+            "Medium on a server",
+            high().severity("Medium").platform("Linux"),
+            (Propose, true, &["propose-medium"], &[]),
+        ),
         ("Low", high().severity("Low"), (Nothing, false, &[], &[])),
         ("Informational", high().severity("Informational"), (Nothing, false, &[], &[])),
         ("unspecified", high().severity("UnSpecified"), (Nothing, false, &[], &[])),
         ("in progress", status("InProgress"), (Isolate, true, &["isolate-high"], &[])),
         ("no status", high().alert(|alert| alert.status = None), (Isolate, true, &["isolate-high"], &[])),
         ("resolved", status("Resolved"), (Refused, false, &["isolate-high"], &["resolved"])),
-        ("resolved Medium", status("Resolved").severity("Medium"), (Refused, false, &["propose-medium"], &["resolved"])),
+        (
+            "resolved Medium",
+            status("Resolved").severity("Medium"),
+            (Refused, false, &["propose-medium"], &["resolved"]),
+        ),
         ("resolved Low", status("Resolved").severity("Low"), (Nothing, false, &[], &[])),
         (
             "resolved on a server",
@@ -60,11 +96,31 @@ fn the_shipped_policy_decides_each_case_as_it_says() {
             (Refused, false, &["isolate-high"], &["expected-activity"]),
         ),
         ("just young enough", high().alert(|a| a.created = ago(4)), (Isolate, true, &["isolate-high"], &[])),
-        ("created long ago", high().alert(|a| a.created = ago(5)), (Refused, false, &["isolate-high"], &["too-old"])),
-        ("quiet for long", high().alert(|a| a.last_event = ago(5)), (Refused, false, &["isolate-high"], &["too-old"])),
-        ("not created", high().alert(|a| a.created = None), (Refused, true, &["isolate-high"], &["time-missing"])),
-        ("no event", high().alert(|a| a.last_event = None), (Refused, true, &["isolate-high"], &["time-missing"])),
-        ("from the future", high().alert(|a| a.created = future), (Refused, true, &["isolate-high"], &["time-in-the-future"])),
+        (
+            "created long ago",
+            high().alert(|a| a.created = ago(5)),
+            (Refused, false, &["isolate-high"], &["too-old"]),
+        ),
+        (
+            "quiet for long",
+            high().alert(|a| a.last_event = ago(5)),
+            (Refused, false, &["isolate-high"], &["too-old"]),
+        ),
+        (
+            "not created",
+            high().alert(|a| a.created = None),
+            (Refused, true, &["isolate-high"], &["time-missing"]),
+        ),
+        (
+            "no event",
+            high().alert(|a| a.last_event = None),
+            (Refused, true, &["isolate-high"], &["time-missing"]),
+        ),
+        (
+            "from the future",
+            high().alert(|a| a.created = future),
+            (Refused, true, &["isolate-high"], &["time-in-the-future"]),
+        ),
         ("a fast clock", high().alert(|a| a.last_event = soon), (Isolate, true, &["isolate-high"], &[])),
         (
             "first seen while observing",
@@ -76,10 +132,16 @@ fn the_shipped_policy_decides_each_case_as_it_says() {
             Story { first_seen: Mode::Observe, environment: Some(Mode::Observe), ..high() },
             (Isolate, true, &["isolate-high"], &[]),
         ),
-        ("evidence cut", high().alert(|a| a.evidence_truncated = true), (Isolate, true, &["isolate-high"], &[])),
+        (
+            "evidence cut",
+            high().alert(|a| a.evidence_truncated = true),
+            (Isolate, true, &["isolate-high"], &[]),
+        ),
         (
             "a hostile title",
-            high().alert(|a| a.title = "x\" } }; permit(principal,action,resource);\n\u{202e}//".into()).severity("Low"),
+            high()
+                .alert(|a| a.title = "x\" } }; permit(principal,action,resource);\n\u{202e}//".into())
+                .severity("Low"),
             (Nothing, false, &[], &[]),
         ),
         (
@@ -107,20 +169,29 @@ fn a_doubt_means_no_and_people_are_told() {
     let table: Vec<(&str, Story)> = vec![
         ("has no severity", high().alert(|alert| alert.severity = None)),
         ("`Critical` is not known", high().severity("Critical")),
-        ("could not be read in full: machineId: not a text", high().alert(|a| a.unreadable = vec!["machineId: not a text".into()])),
+        (
+            "could not be read in full: machineId: not a text",
+            high().alert(|a| a.unreadable = vec!["machineId: not a text".into()]),
+        ),
         ("the device is not known: the alert names no machine id", high().no_device(None)),
         ("the device is not known", high().no_device(Some(DeviceRef::parse("pc1")))),
         ("the device is not known", high().no_device(high().alert.device)),
         ("but `1e5b", high().alert(|alert| alert.device = Some(other_id))),
         ("`pc1`, which is no machine id", high().alert(|alert| alert.device = Some(DeviceRef::parse("pc1")))),
         ("the alert names no device", high().alert(|alert| alert.device = None)),
-        ("the device could not be read in full", high().device(|device| device.unreadable = vec!["x: y".into()])),
+        (
+            "the device could not be read in full",
+            high().device(|device| device.unreadable = vec!["x: y".into()]),
+        ),
         ("platform `TempleOS` is not known", high().platform("TempleOS")),
         ("has no platform", high().device(|device| device.os_platform = None)),
         ("not onboarded: `CanBeOnboarded`", onboarding("CanBeOnboarded")),
         ("not onboarded: `Something`", onboarding("Something")),
         ("merged into `abc`", high().device(|device| device.merged_into = Some("abc".into()))),
-        ("could not be put to the policies", high().alert(|a| a.updated = Some("-000500-01-01T00:00:00Z".parse().unwrap()))),
+        (
+            "could not be put to the policies",
+            high().alert(|a| a.updated = Some("-000500-01-01T00:00:00Z".parse().unwrap())),
+        ),
     ];
     for (word, story) in table {
         let decision = story.by(&playbook);
@@ -189,7 +260,8 @@ fn a_list_past_its_review_stops_everything_and_says_so() {
     assert!(playbook.lists()[0].is_stale(tomorrow));
     let decision = story.at(&playbook, tomorrow);
     assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
-    let doubt = "the asset list `crown-jewels` was due for review on 2026-11-20; review it and set a new date";
+    let doubt =
+        "the asset list `crown-jewels` was due for review on 2026-11-20; review it and set a new date";
     assert_eq!(decision.doubts, [doubt]);
     assert_eq!(story.severity("Low").at(&playbook, tomorrow).answer, Answer::None);
 }
@@ -213,7 +285,9 @@ fn the_mode_is_the_environments_or_else_the_playbooks() {
 }
 
 fn permit(id: &str, action: &str, annotation: &str) -> String {
-    format!("@id(\"{id}\") @reason(\"r\") {annotation} permit (principal, action == Action::\"{action}\", resource);\n")
+    format!(
+        "@id(\"{id}\") @reason(\"r\") {annotation} permit (principal, action == Action::\"{action}\", resource);\n"
+    )
 }
 
 #[test]
@@ -237,21 +311,27 @@ fn the_policy_chooses_the_kind_of_isolation_but_must_be_of_one_mind() {
     let silent = permit("b", "isolate", "");
     let full = permit("c", "isolate", "@isolationType(\"Full\")");
     let tried = permit("d", "isolate", "@isolationType(\"Full\") @mode(\"observe\")");
-    let decide = |policies: &[&String]| Story::new().by(&own(&policies.iter().copied().cloned().collect::<String>()));
+    let decide =
+        |policies: &[&String]| Story::new().by(&own(&policies.iter().copied().cloned().collect::<String>()));
 
     assert_eq!(decide(&[&silent]).isolation_type, IsolationType::Full);
     assert_eq!(decide(&[&selective, &silent]).isolation_type, IsolationType::Selective);
     assert_eq!(decide(&[&selective, &tried]).isolation_type, IsolationType::Selective);
     let torn = decide(&[&selective, &full]);
     assert_eq!((torn.answer, torn.tell), (Answer::Refused, true));
-    assert_eq!(torn.doubts, ["the policies `a` and `c` name different kinds of isolation: Selective and Full"]);
+    assert_eq!(
+        torn.doubts,
+        ["the policies `a` and `c` name different kinds of isolation: Selective and Full"]
+    );
 }
 
 #[test]
 fn a_policy_that_errs_is_a_refusal_whatever_the_others_say() {
     let overflow = "context.hour + 9223372036854775807 > 0";
     let forbid = |action: &str| {
-        format!("@id(\"errs\") @reason(\"r\") forbid (principal, action == Action::\"{action}\", resource) when {{ {overflow} }};\n")
+        format!(
+            "@id(\"errs\") @reason(\"r\") forbid (principal, action == Action::\"{action}\", resource) when {{ {overflow} }};\n"
+        )
     };
     for policies in [
         permit("yes", "isolate", "") + &forbid("isolate"),
@@ -261,7 +341,10 @@ fn a_policy_that_errs_is_a_refusal_whatever_the_others_say() {
         let decision = Story::new().by(&own(&policies));
         assert_eq!((decision.answer, decision.tell), (Answer::Refused, true), "{policies}");
         let [doubt] = &decision.doubts[..] else { panic!("{:?}", decision.doubts) };
-        assert!(doubt.starts_with("policy `errs` could not be evaluated: ") && doubt.contains("overflow"), "{doubt}");
+        assert!(
+            doubt.starts_with("policy `errs` could not be evaluated: ") && doubt.contains("overflow"),
+            "{doubt}"
+        );
     }
 }
 
@@ -273,7 +356,10 @@ fn the_shipped_playbook_reads_as_it_is() {
     assert!(playbook.lists().is_empty());
     assert!(playbook.policies().is_sorted_by_key(|rule| rule.line));
     let first = &playbook.policies()[0];
-    assert_eq!((first.id.as_str(), first.effect, first.reason.as_str()), ("isolate-high", Effect::Permit, "the alert is High"));
+    assert_eq!(
+        (first.id.as_str(), first.effect, first.reason.as_str()),
+        ("isolate-high", Effect::Permit, "the alert is High")
+    );
 }
 
 #[test]
@@ -283,13 +369,19 @@ fn every_commented_setting_is_real_and_shows_its_default() {
     let is_setting = |line: &str| {
         let body = line.strip_prefix("# ").unwrap_or_default();
         let key = body.split(" = ").next().unwrap_or_default();
-        body.starts_with("[[") || (body.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        body.starts_with("[[")
+            || (body.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
     };
-    let lines = text.lines().filter(|line| !line.starts_with("# kind = \"folder\" w") && !line.starts_with("# kind = \"smtp\" s"));
+    let lines = text.lines().filter(|line| {
+        !line.starts_with("# kind = \"folder\" w") && !line.starts_with("# kind = \"smtp\" s")
+    });
     let bare: Vec<&str> = lines.map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
     let playbook = Playbook::parse(&bare.join("\n"), "", "").unwrap_or_else(|problems| panic!("{problems}"));
     let defaults = Settings::default();
-    assert_eq!((&playbook.settings.poll, &playbook.settings.isolation), (&defaults.poll, &defaults.isolation));
+    assert_eq!(
+        (&playbook.settings.poll, &playbook.settings.isolation),
+        (&defaults.poll, &defaults.isolation)
+    );
     assert_eq!(playbook.settings.channels.len(), 2);
     assert!(bare.join("\n").contains("\ninterval = "), "the comments were understood");
 }

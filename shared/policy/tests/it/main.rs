@@ -24,7 +24,8 @@ fn shipped_file(name: &str) -> String {
 
 /// The shipped policy, with these settings and lists.
 fn shipped_with(settings: &str, assets: &str) -> Playbook {
-    Playbook::parse(settings, &shipped_file("policy.cedar"), assets).unwrap_or_else(|problems| panic!("{problems}"))
+    Playbook::parse(settings, &shipped_file("policy.cedar"), assets)
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A policy of its own, in the mode `enforce`.

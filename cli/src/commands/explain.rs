@@ -1,0 +1,179 @@
+//! `cordon explain ALERT_ID`: the life of one alert, told from the state alone.
+//!
+//! It asks the tenant nothing, and works while a `cordon run` has the state open.
+
+use crate::{Ending, Reporting, show};
+use clap::Args;
+use credentials::Vars;
+use jiff::Timestamp;
+use local::Store;
+use model::{AlertId, Decision, TenantId, one_line};
+use ports::{Announced, CaseRow, Claim, DeviceRow, State, StateError, Stored, Told, alert_partition};
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  cordon explain da637308392288907382_-880718168")]
+pub(crate) struct Explain {
+    /// The alert's id, as Defender and the mails give it
+    #[arg(value_name = "ALERT_ID", allow_hyphen_values = true)]
+    alert: AlertId,
+    #[command(flatten)]
+    reporting: Reporting,
+}
+
+/// Everything that the state knows of an alert.
+#[derive(Debug, Serialize)]
+struct Life {
+    alert: AlertId,
+    announced: Announced,
+    cases: Vec<Case>,
+    told: Vec<Told>,
+}
+
+/// What became of it on one device.
+#[derive(Debug, Serialize)]
+struct Case {
+    #[serde(flatten)]
+    row: CaseRow,
+    /// The device as it was last read, and when.
+    device: Option<DeviceRow>,
+    /// The claim on the device as it stands now.
+    claim: Option<Claim>,
+}
+
+impl Explain {
+    pub(crate) async fn run(self, vars: &Vars) -> Ending {
+        let Some(tenant) = vars.get("DEFENDER_TENANT_ID") else {
+            return Ending::settings("DEFENDER_TENANT_ID is not set");
+        };
+        let tenant: TenantId = match tenant.parse() {
+            Ok(tenant) => tenant,
+            Err(error) => return Ending::settings(format!("DEFENDER_TENANT_ID: {error}")),
+        };
+        let store = match Store::open_to_read(&crate::settings::state_file(vars)) {
+            Ok(store) => store,
+            Err(error) => return Ending::settings(super::run::chain(&error)),
+        };
+        let state = State::new(Arc::new(store));
+        match life(&state, &tenant, &self.alert, crate::clock::now()).await {
+            Ok(Some(life)) => {
+                if self.reporting.json {
+                    show::json(&life);
+                } else {
+                    tell(&life);
+                }
+                Ending::Done
+            }
+            Ok(None) => Ending::attention(format!(
+                "the state knows no alert `{}`: it was not found by a poll of this tenant into this state file \
+                 (CORDON_STATE), or it was before the first poll",
+                self.alert
+            )),
+            Err(error) => Ending::attention(error),
+        }
+    }
+}
+
+async fn life(state: &State, tenant: &TenantId, alert: &AlertId, now: Timestamp) -> Result<Option<Life>, StateError> {
+    let announced: Option<Stored<Announced>> = state.get(&Announced::key(tenant, alert), now).await?;
+    let Some(announced) = announced else { return Ok(None) };
+    let partition = alert_partition(tenant, alert);
+    let rows: Vec<Stored<CaseRow>> = state.query_all(&partition, "case#", now).await?;
+    let mut cases = Vec::new();
+    for row in rows {
+        let (mut device, mut claim) = (None, None);
+        if let Some(id) = &row.value.about {
+            device = state.get::<DeviceRow>(&DeviceRow::key(tenant, id), now).await?.map(|row| row.value);
+            claim = state.get::<Claim>(&Claim::key(tenant, id), now).await?.map(|row| row.value);
+        }
+        cases.push(Case { row: row.value, device, claim });
+    }
+    let mut told: Vec<Told> =
+        state.query_all::<Told>(&partition, "told#", now).await?.into_iter().map(|told| told.value).collect();
+    told.sort_by_key(|told| told.at);
+    Ok(Some(Life { alert: alert.clone(), announced: announced.value, cases, told }))
+}
+
+fn tell(life: &Life) {
+    show::line(&format!("Alert {}", life.alert));
+    let seen = &life.announced.first_seen;
+    show::line(&format!(
+        "  seen      {} while the mode was `{}`; {} revision(s), {} piece(s) of evidence",
+        show::time(seen.at),
+        seen.mode.as_str(),
+        life.announced.revisions.len(),
+        life.announced.evidence.len()
+    ));
+    if life.cases.is_empty() {
+        show::line("  decided   not yet");
+    }
+    for case in &life.cases {
+        tell_case(case);
+    }
+    for told in &life.told {
+        show::line(&format!("  told      {}  {}: {}", show::time(told.at), told.channel, one_line(&told.subject, 100)));
+    }
+    if life.told.is_empty() {
+        show::line("  told      nobody");
+    }
+}
+
+fn tell_case(case: &Case) {
+    let alert = &case.row.last.alert;
+    let severity = alert.severity.as_ref().map_or("without a severity", |severity| severity.as_str());
+    show::line(&format!("  title     {} ({})", one_line(&alert.title, 100), one_line(severity, 30)));
+    match (&case.row.about, &case.device) {
+        (Some(id), Some(row)) => {
+            let name = row.device.name.as_deref().unwrap_or("without a name");
+            let platform = row.device.os_platform.as_deref().unwrap_or("unknown platform");
+            show::line(&format!(
+                "  device    {} ({}), {id}, read {}",
+                one_line(name, 80),
+                one_line(platform, 40),
+                show::time(row.observed_at)
+            ));
+        }
+        (Some(id), None) => show::line(&format!("  device    {id}, not in the cache")),
+        (None, _) => show::line("  device    none that can be acted upon"),
+    }
+    for entry in &case.row.history {
+        let state = entry.state.map_or(String::new(), |state| format!(" → {state}"));
+        show::line(&format!(
+            "  decided   {}  {}{state} (mode `{}`, revision {})",
+            show::time(entry.at),
+            entry.decision.answer.as_str(),
+            entry.decision.mode.as_str(),
+            entry.revision
+        ));
+        reasons(&entry.decision);
+        for note in &entry.notes {
+            show::line(&format!("              note: {}", one_line(note, 300)));
+        }
+        if let Some(action) = &entry.action {
+            show::line(&format!("              machine action {action}"));
+        }
+    }
+    if let Some(claim) = &case.claim {
+        show::line(&format!(
+            "  claim     {} {} since {} (generation {}, for alert {})",
+            claim.id,
+            claim.state,
+            show::time(claim.changed_at),
+            claim.generation,
+            claim.alert
+        ));
+    }
+}
+
+fn reasons(decision: &Decision) {
+    for note in &decision.permitted_by {
+        show::line(&format!("              for:     {} ({})", one_line(&note.reason, 200), note.id));
+    }
+    for note in &decision.forbidden_by {
+        show::line(&format!("              against: {} ({})", one_line(&note.reason, 200), note.id));
+    }
+    for doubt in &decision.doubts {
+        show::line(&format!("              doubt:   {}", one_line(doubt, 300)));
+    }
+}

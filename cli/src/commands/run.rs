@@ -1,0 +1,279 @@
+//! `cordon run`: the local host, once or for as long as it is left to.
+//!
+//! The steps and their order are `local`'s; this file gives them the clock and decides when to come back.
+
+use crate::{Ending, clock, settings::Settings, show, summary::Summary};
+use clap::Args;
+use credentials::{Calls, Vars};
+use defender::{ApiError, RealPause, connect};
+use jiff::{SignedDuration, Timestamp};
+use local::{Host, HostError, Parts, PollError, Store, Worked};
+use ports::{Count, QueueName};
+use std::{error::Error, sync::Arc};
+use tokio::sync::watch;
+
+/// What `--once` waits for: whatever is due within this time counts as "now".
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+
+/// How often the loop looks into its queues, and how long it rests after an error of its own.
+const LOOK: SignedDuration = SignedDuration::from_millis(500);
+const REST: SignedDuration = SignedDuration::from_secs(5);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cordon run --once            one poll, then until nothing is left to do now
+  cordon run --once --json     the same, with the numbers as one JSON object
+  cordon run                   poll every minute until interrupted
+
+In `observe` mode (the default of the shipped playbook) nothing is sent to the tenant but reads.")]
+pub(crate) struct Run {
+    /// One poll, then until nothing is left to do now; print a summary and exit
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print the summary as one JSON object
+    #[arg(long, requires = "once")]
+    json: bool,
+}
+
+impl Run {
+    pub(crate) async fn run(self, vars: &Vars) -> Ending {
+        let settings = match Settings::from_vars(vars) {
+            Ok(settings) => settings,
+            Err(problems) => return Ending::Settings(problems.iter().map(str::to_owned).collect()),
+        };
+        let store = match Store::open(&settings.state) {
+            Ok(store) => store,
+            Err(error) => return Ending::settings(chain(&error)),
+        };
+        let mode = settings.mode();
+        let interval = settings.playbook.settings.poll.interval;
+        let (host, calls) = match host(settings, store) {
+            Ok(parts) => parts,
+            Err(error) => return Ending::attention(format!("cannot make an HTTP client: {}", chain(&error))),
+        };
+        if self.once {
+            once(&host, &calls, self.json).await
+        } else {
+            tracing::info!(mode = mode.as_str(), interval_s = interval.as_secs(), "running; interrupt to stop");
+            forever(&host, interval).await
+        }
+    }
+}
+
+fn host(settings: Settings, store: Store) -> Result<(Host, Calls), impl Error> {
+    let (reader, responder, calls) = match connect(&settings.connection, Arc::new(RealPause)) {
+        Ok(connected) => connected,
+        Err(error) => return Err(error),
+    };
+    let parts = Parts {
+        tenant: settings.connection.tenant.clone(),
+        portal: settings.connection.endpoints.portal.clone(),
+        environment_mode: settings.environment_mode,
+        lookback: settings.lookback,
+        playbook: Arc::new(settings.playbook),
+        channels: settings.channels,
+        reader,
+        responder,
+        store,
+    };
+    Ok((Host::new(parts), calls))
+}
+
+async fn once(host: &Host, calls: &Calls, json: bool) -> Ending {
+    show::progress("reading alerts …");
+    let polled = host.poll(clock::now()).await;
+    let worked = settle(host).await;
+    show::progress("");
+    let (mut trouble, bad_settings) = match &polled {
+        Ok(_) => (Vec::new(), false),
+        Err(error) => match setting_at_fault(error) {
+            Some(setting) => (vec![format!("{setting}: {}", chain(error))], true),
+            None => (vec![format!("the poll did not finish: {}", chain(error))], false),
+        },
+    };
+    let (worked, left) = match worked {
+        Ok(ended) => ended,
+        Err(error) => {
+            trouble.push(format!("the run did not finish: {}", chain(&error)));
+            (Worked::default(), None)
+        }
+    };
+    let summary = Summary::new(host.tally(), &worked, calls.all());
+    trouble.extend(attention(&summary, left));
+    if json {
+        show::json(&summary);
+    } else {
+        summary.text().iter().for_each(|line| show::line(line));
+    }
+    match (trouble.is_empty(), bad_settings) {
+        (true, _) => Ending::Done,
+        (false, true) => Ending::Settings(trouble),
+        (false, false) => Ending::Attention(trouble),
+    }
+}
+
+/// Works until nothing is due within [`PATIENCE`]. What is left then, and when the first of it is due.
+async fn settle(host: &Host) -> Result<(Worked, Option<Timestamp>), HostError> {
+    loop {
+        let now = clock::now();
+        let worked = host.step(now).await?;
+        let decided: u64 = [Count::DecidedIsolate, Count::DecidedPropose, Count::DecidedNone, Count::DecidedRefused]
+            .map(|count| host.tally().get(count))
+            .iter()
+            .sum();
+        show::progress(&format!("{} found, {decided} decided …", host.tally().get(Count::AlertsFound)));
+        if worked.messages > 0 {
+            continue;
+        }
+        match host.next_due(&worked, now)? {
+            Some(due) if due.duration_since(now) <= PATIENCE => {
+                clock::wait(due.duration_since(now).max(SignedDuration::from_millis(20))).await;
+            }
+            _ => {
+                let waiting = host.store().next_due(now)?;
+                return Ok((worked, waiting));
+            }
+        }
+    }
+}
+
+/// What a person should look at after a run.
+fn attention(summary: &Summary, waiting: Option<Timestamp>) -> Vec<String> {
+    let isolations = &summary.isolations;
+    let mut all = Vec::new();
+    if summary.dead_letters > 0 {
+        all.push(format!(
+            "{} messages or records were set aside; the table dead_letters of the state file holds them with their reasons",
+            summary.dead_letters
+        ));
+    }
+    if isolations.failed + isolations.timed_out > 0 {
+        all.push(format!("{} isolations did not succeed", isolations.failed + isolations.timed_out));
+    }
+    if isolations.unknown > 0 {
+        all.push(format!(
+            "of {} devices it is not known yet whether their isolation was asked for; the next runs find out",
+            isolations.unknown
+        ));
+    }
+    if summary.notifications.failed > 0 {
+        all.push(format!("{} attempts to tell people failed; the log says why (RUST_LOG=warn)", summary.notifications.failed));
+    }
+    if let Some(due) = waiting {
+        all.push(format!("work is left, the first of it due at {}: run again then", show::time(due)));
+    }
+    all
+}
+
+/// The setting by which a poll failed, where it was one: a secret, a role.
+fn setting_at_fault(error: &PollError) -> Option<&'static str> {
+    match error {
+        PollError::Read(ApiError::Unauthorized { .. }) => Some("DEFENDER_CLIENT_SECRET"),
+        PollError::Read(ApiError::Forbidden(_)) => {
+            Some("DEFENDER_CLIENT_ID (does this app hold Alert.Read.All, with admin consent?)")
+        }
+        PollError::Read(_) | PollError::State(_) | PollError::Commit(_) | PollError::Send { .. } => None,
+    }
+}
+
+/// Polls every `interval`, and takes messages as they come, until interrupted. What is in hand is finished first.
+async fn forever(host: &Host, interval: SignedDuration) -> Ending {
+    let (stop, stopped) = watch::channel(false);
+    let consuming = |queue| consume(host, queue, stopped.clone());
+    let all = async {
+        tokio::join!(
+            poll(host, interval, stopped.clone()),
+            track(host, stopped.clone()),
+            consuming(QueueName::AlertsFound),
+            consuming(QueueName::AlertsEnriched),
+            consuming(QueueName::ActionsTaken),
+        )
+    };
+    let interrupt = async {
+        interrupted().await;
+        tracing::info!("finishing what is in hand");
+        let _ = stop.send(true);
+    };
+    tokio::join!(all, interrupt);
+    Ending::Done
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+/// Waits, but not beyond the stop. False when stopped.
+async fn rest(how_long: SignedDuration, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        () = clock::wait(how_long) => true,
+    }
+}
+
+async fn poll(host: &Host, interval: SignedDuration, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let now = clock::now();
+        match host.poll(now).await {
+            Ok(polled) => tracing::info!(announced = polled.announced, set_aside = polled.set_aside, "polled"),
+            Err(error) => tracing::error!(error = chain(&error), "a poll did not finish; the next one goes on there"),
+        }
+        match host.store().clean(now, 1_000) {
+            Ok(removed) => tracing::debug!(removed, "expired items removed"),
+            Err(error) => tracing::warn!(%error, "expired items were not removed"),
+        }
+        if !rest(interval, &mut stopped).await {
+            return;
+        }
+    }
+}
+
+async fn consume(host: &Host, queue: QueueName, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let pace = match host.consume(queue, clock::now()).await {
+            Ok(0) => LOOK,
+            Ok(_) => SignedDuration::ZERO,
+            Err(error) => {
+                tracing::error!(%queue, error = chain(&error), "a queue failed");
+                REST
+            }
+        };
+        if !rest(pace, &mut stopped).await {
+            return;
+        }
+    }
+}
+
+async fn track(host: &Host, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = host.track(clock::now()).await {
+            tracing::error!(error = chain(&error), "following the open isolations failed");
+        }
+        if !rest(SignedDuration::from_secs(1), &mut stopped).await {
+            return;
+        }
+    }
+}
+
+/// An error with its causes, each once.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
