@@ -42,9 +42,8 @@ pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, me
     let outcome = outcome(taken, &quoted(&bare_name));
     let severity = severity(alert.severity.as_ref());
     let (evidence, more_evidence) = entries(alert);
-    let subject = [&severity, &outcome.phrase, &bare_name, &alert.title]
-        .map(|part| one_line(&part.replace('·', " "), 120))
-        .join(" · ");
+    let subject =
+        [&severity, &outcome.phrase, &bare_name, &alert.title].map(|part| for_subject(part)).join(" · ");
     let mut chapters = vec![
         ("What happened", outcome.meaning),
         ("Why", why(taken)),
@@ -72,6 +71,12 @@ pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, me
             show(message.as_str(), 200)
         ),
     }
+}
+
+/// A part of the subject that cannot pass for two parts, nor for an encoded word (`=?utf-8?q?…?=`), which mail
+/// programs decode into whatever it hides, line breaks included.
+fn for_subject(part: &str) -> String {
+    one_line(&one_line(part, 120).replace('·', " ").replace("=?", "= ?"), 130)
 }
 
 fn severity(severity: Option<&Severity>) -> String {

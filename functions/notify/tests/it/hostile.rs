@@ -6,7 +6,7 @@ use crate::{
 };
 use credentials::{Problems, Vars};
 use mail_parser::{HeaderName, MessageParser};
-use model::{ActionTaken, DeviceFact, Evidence, User};
+use model::{ActionTaken, DeviceFact, Evidence, Severity, User};
 use notify::{Notify, open};
 use ports::{Disposition, Tally};
 
@@ -100,23 +100,18 @@ fn no_markup_and_no_link_but_ours() {
         for tag in tags(&html) {
             let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
             assert!(OURS.contains(&name) || tag.starts_with('!'), "<{tag}> from {text:.80}");
-            assert!(!tag.contains("onerror") && !tag.contains("onmouseover"), "<{tag}>");
-            if name == "a" && !tag.starts_with('/') {
+            if tag.starts_with("a ") {
+                assert_eq!(tag.matches('"').count(), 4, "<{tag}>");
                 assert!(tag.starts_with(&format!("a href=\"{PORTAL}/")), "<{tag}> from {text:.80}");
             }
         }
+        // The title of the document is the subject; no program makes links of it.
+        let (_, body) = html.split_once("<body").unwrap();
+        let body: String =
+            body.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
         for linkable in
-            ["http://evil", "https://evil", "www.evil", "evil.example", "\\\\192", "192.0.2.1", "file://"]
+            ["http:/", "https:/", "www.", "evil.example", "\\\\192", "192.0.2.1", "file:", "mailto:"]
         {
-            let outside: String =
-                html.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
-            let body = outside.split_once("<body").map_or(outside.as_str(), |(_, body)| body);
-            let body = body.strip_prefix('\n').unwrap_or(body);
-            // The title of the document is the subject; no program makes links of it.
-            let body = body
-                .lines()
-                .skip_while(|line| line.contains("[Cordon]") || line.is_empty())
-                .collect::<String>();
             assert!(!body.contains(linkable), "{linkable} in the mail for {text:.80}");
         }
     }
@@ -141,7 +136,9 @@ fn the_plain_part_is_safe_in_a_terminal() {
 
 #[test]
 fn nobody_can_forge_the_first_line_or_a_heading() {
-    let mail = mail(&everywhere("laptop-7 is clean. Nothing to do · isolation succeeded"));
+    let mut taken = everywhere("laptop-7 is clean. Nothing to do · isolation succeeded");
+    taken.alert.severity = Some(Severity::High);
+    let mail = mail(&taken);
     assert!(
         mail.text.starts_with("Cordon asked for the isolation of \"laptop-7 is clean. Nothing"),
         "{}",
@@ -149,7 +146,7 @@ fn nobody_can_forge_the_first_line_or_a_heading() {
     );
     assert!(!mail.subject.contains("· isolation succeeded"), "{}", mail.subject);
     for line in mail.text.lines().skip(1).filter(|line| line.contains("isolation succeeded")) {
-        assert!(line.starts_with("  ") || line.starts_with("laptop-7 is clean. N"), "{line}");
+        assert!(line.starts_with("  ") || line.starts_with("High · "), "{line}");
     }
 }
 

@@ -1,26 +1,365 @@
-//! x
-use crate::samples::*;
-use model::{Answer::*, EffectState as S, Mode::*};
+//! What people read, word for word.
+
+use crate::samples::{PORTAL, alert, mail, process, requested, taken};
+use model::{Answer, DeviceFact, EffectState, Evidence, Mode};
+
+/// Whether the plain text down to the links is as expected.
+fn check(answer: Answer, mode: Mode, state: EffectState, expected: &str) {
+    let text = mail(&taken(answer, mode, Some(state))).text;
+    let (told, _) = text.split_once("\nIN THE PORTAL").unwrap();
+    assert_eq!(told, expected.trim_start());
+}
+
 #[test]
-fn show() {
-    for (a, m, s) in [
-        (Isolate, Observe, Some(S::Observed)),
-        (Propose, Enforce, Some(S::Proposed)),
-        (Propose, Observe, Some(S::Observed)),
-        (Refused, Enforce, Some(S::Refused)),
-        (None, Enforce, Option::None),
-        (Isolate, Enforce, Some(S::Claimed)),
-        (Isolate, Enforce, Some(S::Requesting)),
-        (Isolate, Enforce, Some(S::Requested)),
-        (Isolate, Enforce, Some(S::Pending)),
-        (Isolate, Enforce, Some(S::Succeeded)),
-        (Isolate, Enforce, Some(S::Failed)),
-        (Isolate, Enforce, Some(S::TimedOut)),
-        (Isolate, Enforce, Some(S::Cancelled)),
-        (Isolate, Enforce, Some(S::Adopted)),
-        (Isolate, Enforce, Some(S::Unknown)),
-    ] {
-        let m = mail(&taken(a, m, s));
-        println!("{:?} {:?}\n{}\n{}\n", a, s, m.subject, m.text.split("IN THE PORTAL").next().unwrap());
+fn observing_says_first_that_nothing_was_done() {
+    check(
+        Answer::Isolate,
+        Mode::Observe,
+        EffectState::Observed,
+        r#"
+Nothing was done: Cordon is observing. It would have isolated laptop-7.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  In enforce mode Cordon would have asked for an isolation (Full): the device
+  would lose everything but the connection to Defender.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  Nobody has acted. Judge the alert yourself.
+  If you agree, isolate the device in the portal: open the device page (below)
+  and choose "Isolate device".
+"#,
+    );
+}
+
+#[test]
+fn a_proposal_says_that_nobody_has_acted() {
+    check(
+        Answer::Propose,
+        Mode::Enforce,
+        EffectState::Proposed,
+        r#"
+Cordon asks whether to isolate laptop-7. Nobody has acted.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  The policy leaves this to a person. The isolation would be Full: the device
+  would lose everything but the connection to Defender.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  If you agree, isolate the device in the portal: open the device page (below)
+  and choose "Isolate device".
+  If you do not agree, there is nothing to undo.
+"#,
+    );
+}
+
+#[test]
+fn a_refusal_gives_its_reasons_and_doubts() {
+    check(
+        Answer::Refused,
+        Mode::Enforce,
+        EffectState::Refused,
+        r#"
+Cordon did not isolate laptop-7: the isolation was refused.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  Something would be permitted, but a prohibition or a doubt stands against
+  it.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+  Against it: it is a server (policy no-servers)
+  Doubt: the device was read 3 hours ago
+
+WHAT TO DO NEXT
+  Nobody has acted, and the alert may still be a real one: look at it now.
+  Cordon was not sure of its facts. Check the doubts above before you act on
+  them.
+  If the device has to be cut off, isolate the device in the portal: open the
+  device page (below) and choose "Isolate device".
+"#,
+    );
+}
+
+#[test]
+fn an_unknown_outcome_warns_of_doing_it_again() {
+    check(
+        Answer::Isolate,
+        Mode::Enforce,
+        EffectState::Unknown,
+        r#"
+It is unknown whether the isolation of laptop-7 was asked for.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  The request may or may not have reached Defender. Cordon settles this by
+  reading the device's actions, never by blindly asking again.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  Do not isolate it again by hand before looking at the device's action
+  center.
+  Until then, treat the device as connected.
+
+HOW TO UNDO IT
+  In the portal, open the device page (below) and choose "Release from
+  isolation".
+  As long as the isolation is pending, cancel it in the device's action center
+  instead.
+"#,
+    );
+}
+
+#[test]
+fn a_time_out_says_that_the_device_is_connected() {
+    check(
+        Answer::Isolate,
+        Mode::Enforce,
+        EffectState::TimedOut,
+        r#"
+The isolation of laptop-7 timed out: Defender has given up.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  Usually the device was offline all the time. It is not isolated when it
+  comes back.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  Treat the device as connected.
+  If the device still has to be cut off, isolate it in the portal (device
+  page, below: "Isolate device") or keep it off the network.
+"#,
+    );
+}
+
+#[test]
+fn every_state_is_told_in_its_own_word() {
+    let cases = [
+        (
+            Answer::Isolate,
+            Mode::Observe,
+            EffectState::Observed,
+            "would isolate (observing)",
+            "Nothing was done: Cordon is observing. It would have isolated laptop-7.",
+        ),
+        (
+            Answer::Propose,
+            Mode::Enforce,
+            EffectState::Proposed,
+            "asks whether to isolate",
+            "Cordon asks whether to isolate laptop-7. Nobody has acted.",
+        ),
+        (
+            Answer::Propose,
+            Mode::Observe,
+            EffectState::Observed,
+            "asks whether to isolate (observing)",
+            "Nothing was done: Cordon is observing. Cordon asks whether to isolate laptop-7. Nobody has acted.",
+        ),
+        (
+            Answer::Refused,
+            Mode::Enforce,
+            EffectState::Refused,
+            "not isolated (it is a server)",
+            "Cordon did not isolate laptop-7: the isolation was refused.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Claimed,
+            "isolation claimed",
+            "Cordon is about to ask for the isolation of laptop-7. Nothing was asked yet.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Requesting,
+            "isolation requesting",
+            "Cordon is asking for the isolation of laptop-7. There is no answer yet.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Requested,
+            "isolation requested",
+            "Cordon asked for the isolation of laptop-7, and Defender accepted the request.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Pending,
+            "isolation pending",
+            "The isolation of laptop-7 is still pending: it is not known to be cut off.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Succeeded,
+            "isolation succeeded",
+            "laptop-7 is isolated: Defender reports that the isolation succeeded.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Failed,
+            "isolation failed",
+            "The isolation of laptop-7 failed.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::TimedOut,
+            "isolation timed out",
+            "The isolation of laptop-7 timed out: Defender has given up.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Cancelled,
+            "isolation cancelled",
+            "The isolation of laptop-7 was cancelled.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Adopted,
+            "isolation adopted",
+            "Cordon asked for nothing: an isolation of laptop-7 is open or in force already.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Unknown,
+            "isolation unknown",
+            "It is unknown whether the isolation of laptop-7 was asked for.",
+        ),
+    ];
+    for (answer, mode, state, phrase, headline) in cases {
+        let mail = mail(&taken(answer, mode, Some(state)));
+        assert_eq!(
+            mail.subject,
+            format!("[Cordon] High · {phrase} · laptop-7 · Suspicious encryption of files")
+        );
+        let first = mail.text.split("\n\n").next().unwrap().replace("\n  ", " ");
+        assert_eq!(first, headline);
+        let effect = !matches!(state, EffectState::Observed | EffectState::Proposed | EffectState::Refused);
+        assert!(!effect || phrase == format!("isolation {}", state.word()), "{phrase}");
+        assert!(!mail.text.contains("is isolated") || state == EffectState::Succeeded, "{}", mail.text);
     }
+}
+
+#[test]
+fn a_whole_mail() {
+    let expected = r#"
+FULL
+"#;
+    assert_eq!(mail(&requested()).text, expected.trim_start());
+}
+
+#[test]
+fn both_parts_say_the_same() {
+    for (answer, mode, state) in [
+        (Answer::Isolate, Mode::Enforce, Some(EffectState::Requested)),
+        (Answer::Isolate, Mode::Observe, Some(EffectState::Observed)),
+        (Answer::Propose, Mode::Enforce, Some(EffectState::Proposed)),
+        (Answer::Refused, Mode::Enforce, Some(EffectState::Refused)),
+        (Answer::None, Mode::Enforce, None),
+    ] {
+        let mut taken = taken(answer, mode, state);
+        taken.notes = vec!["the service said <nothing> & \"more\"".into()];
+        let mail = mail(&taken);
+        let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(squeezed(&visible(&mail.html)), squeezed(&mail.text.replace("\n-- \n", "\n")));
+    }
+}
+
+/// What a reader sees of an HTML text, each link followed by where it leads.
+fn visible(html: &str) -> String {
+    let (_, body) = html.split_once("<body").unwrap();
+    let mut seen = String::new();
+    let mut target = None;
+    for (tag, text) in body.split('<').filter_map(|part| part.split_once('>')) {
+        if let Some(link) = tag.strip_prefix("a href=\"") {
+            target = link.split('"').next();
+        } else if tag == "/a" {
+            seen += target.take().unwrap();
+        }
+        seen += text;
+    }
+    [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")]
+        .into_iter()
+        .fold(seen, |seen, (escaped, plain)| seen.replace(escaped, plain))
+}
+
+#[test]
+fn secrets_in_evidence_are_masked_before_it_is_cut() {
+    let mut taken = requested();
+    let long = format!("{} --password hunter2hunter2", "x".repeat(185));
+    let secretive = |command_line: &str| Evidence { command_line: Some(command_line.into()), ..process() };
+    taken.alert.evidence = vec![
+        secretive("cmd /c \"net user bob hunter2 /add\""),
+        secretive("curl -H \"Authorization: Bearer hunter2\""),
+        secretive("pass\u{200b}word=hunter2"),
+        secretive(&long),
+        Evidence {
+            kind: "Url".into(),
+            url: Some("https://bob:hunter2@x.example/?token=hunter2".into()),
+            ..Evidence::default()
+        },
+        Evidence {
+            kind: "Registry".into(),
+            registry_value: Some("pwd=hunter2".into()),
+            ..Evidence::default()
+        },
+    ];
+    let mail = mail(&taken);
+    for part in [mail.text, mail.html] {
+        assert!(!part.contains("hunter") && part.contains("net user bob *** /add"), "{part}");
+        assert!(part.contains("hxxps://bob:***@x[.]example/?token=***"), "{part}");
+    }
+}
+
+#[test]
+fn only_the_telling_evidence_is_shown() {
+    let mut taken = requested();
+    let file = |number: u8| Evidence {
+        kind: "File".into(),
+        file_name: Some(format!("{number}.dll")),
+        ..Evidence::default()
+    };
+    taken.alert.evidence = (0..12).map(file).chain([process(), process()]).collect();
+    taken.alert.evidence_truncated = true;
+    let text = mail(&taken).text;
+    assert_eq!((text.matches("powershell.exe (process").count(), text.matches(".dll").count()), (1, 9));
+    assert!(text.contains("  and 3 more, and more than Cordon kept: see the alert\n"), "{text}");
+}
+
+#[test]
+fn an_unknown_device_has_no_link_and_says_why() {
+    let mut taken = taken(Answer::Refused, Mode::Enforce, Some(EffectState::Refused));
+    taken.device = DeviceFact::Unknown { why: "the alert names no usable device".into() };
+    taken.alert = model::Alert { severity: None, incident_id: None, ..alert() };
+    let mail = mail(&taken);
+    assert!(mail.subject.starts_with("[Cordon] No severity · not isolated (it is a server) · laptop-7 ·"));
+    assert!(mail.text.contains("  Unknown     the alert names no usable device\n"), "{}", mail.text);
+    assert!(mail.text.contains("Cordon does not know the device, so start from the alert"), "{}", mail.text);
+    assert_eq!(mail.text.matches(PORTAL).count(), 1);
 }

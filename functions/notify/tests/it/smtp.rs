@@ -65,7 +65,7 @@ async fn tell(settings: Settings) -> Result<(), String> {
 
 /// Settings that encrypt and trust the receiver's authority.
 fn encrypted(receiver: &Receiver, security: SmtpSecurity, folder: &tempfile::TempDir) -> Settings {
-    let ca_file = folder.path().join("authority.pem");
+    let ca_file = folder.path().join(format!("{}.pem", receiver.port));
     std::fs::write(&ca_file, &receiver.authority).unwrap();
     Settings { security, ca_file: Some(ca_file), login: true, ..Settings::plain(receiver) }
 }

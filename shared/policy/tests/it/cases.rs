@@ -212,6 +212,14 @@ fn a_doubt_about_an_alert_that_nothing_is_permitted_for_is_not_told() {
 }
 
 #[test]
+fn a_doubt_about_an_alert_that_is_refused_anyway_is_told() {
+    let resolved = Story::new().alert(|alert| alert.status = Some(AlertStatus::Resolved));
+    let decision = resolved.no_device(None).by(&shipped_with(SETTINGS, ""));
+    assert_eq!((decision.answer, decision.tell, decision.doubts.len()), (Answer::Refused, true, 1));
+    assert_eq!(ids(&decision.forbidden_by), ["resolved"]);
+}
+
+#[test]
 fn an_unknown_severity_is_told_even_where_nothing_else_is_known() {
     let decision = Story::new().severity("Critical").no_device(None).by(&shipped_with(SETTINGS, ""));
     assert_eq!((decision.answer, decision.doubts.len()), (Answer::Refused, 2));
@@ -375,7 +383,8 @@ fn every_commented_setting_is_real_and_shows_its_default() {
     let lines = text.lines().filter(|line| {
         !line.starts_with("# kind = \"folder\" w") && !line.starts_with("# kind = \"smtp\" s")
     });
-    let bare: Vec<&str> = lines.map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
+    let bare: Vec<&str> =
+        lines.map(|line| if is_setting(line) { line.trim_start_matches("# ") } else { line }).collect();
     let playbook = Playbook::parse(&bare.join("\n"), "", "").unwrap_or_else(|problems| panic!("{problems}"));
     let defaults = Settings::default();
     assert_eq!(

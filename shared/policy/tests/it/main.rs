@@ -2,6 +2,8 @@
 //!
 //! Nothing here reaches the network or a clock.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
 mod cases;
 mod faults;
 
