@@ -1,1 +1,295 @@
-//! Not written yet.
+//! The vocabulary of the scenarios: a simulated tenant, the local host against it, and one clock for both.
+//!
+//! A scenario drives steps and moves the clock; nothing here sleeps. It ends with [`Scene::end`], which asserts
+//! that nothing is left over. Nothing of this ships.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a harness fails loudly")]
+
+use async_trait::async_trait;
+use credentials::{Calls, Connection, Problems, Vars};
+use defender::{Pause, connect};
+use jiff::{SignedDuration, Timestamp};
+use local::{Host, Parts, Polled, Store, Worked};
+use model::{AlertId, DeviceId, Mode, TenantId};
+use policy::{Channel, Playbook};
+use ports::{CaseRow, Claim, Count, QueueBackend, QueueName, State, Stored, alert_partition};
+use simulator::{Simulator, World};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tempfile::TempDir;
+
+/// When every scenario begins, unless it says otherwise.
+pub fn noon() -> Timestamp {
+    "2026-11-20T12:00:00Z".parse().unwrap()
+}
+
+pub fn minutes(minutes: i64) -> SignedDuration {
+    SignedDuration::from_mins(minutes)
+}
+
+pub fn seconds(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds)
+}
+
+/// A machine id that ends in these digits.
+pub fn device(number: u32) -> DeviceId {
+    format!("{number:040x}").parse().unwrap()
+}
+
+/// A Windows 11 workstation of the simulated tenant.
+pub fn workstation(number: u32) -> simulator::Machine {
+    simulator::Machine::new(device(number).as_str(), &format!("ws-{number}.contoso.com"), "Windows11", noon() - minutes(30))
+}
+
+/// A new High alert on that workstation, created and last updated two minutes before noon.
+pub fn high(id: &str, number: u32) -> simulator::Alert {
+    simulator::Alert::new(id, device(number).as_str(), noon() - minutes(2)).on(&workstation(number)).severity("High")
+}
+
+/// The folder of the shipped playbook.
+pub fn shipped_playbook() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../playbook")
+}
+
+/// How a scenario's host is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub mode: Option<Mode>,
+    pub lookback: SignedDuration,
+    pub playbook: Option<Arc<Playbook>>,
+    /// Settings on top of the usual ones.
+    pub vars: Vec<(String, String)>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup { mode: Some(Mode::Enforce), lookback: minutes(15), playbook: None, vars: Vec::new() }
+    }
+}
+
+impl Setup {
+    pub fn observing() -> Setup {
+        Setup { mode: Some(Mode::Observe), ..Setup::default() }
+    }
+
+    pub fn looking_back(lookback: SignedDuration) -> Setup {
+        Setup { lookback, ..Setup::default() }
+    }
+}
+
+/// Waits by moving the simulator's clock, so that quotas and machine actions see the time pass.
+#[derive(Debug)]
+struct Hurried(Arc<Simulator>);
+
+#[async_trait]
+impl Pause for Hurried {
+    async fn pause(&self, how_long: SignedDuration) {
+        self.0.advance(how_long);
+    }
+}
+
+/// A simulated tenant and the local host against it.
+#[derive(Debug)]
+pub struct Scene {
+    pub simulator: Arc<Simulator>,
+    pub host: Host,
+    pub store: Store,
+    pub calls: Calls,
+    pub tenant: TenantId,
+    pub now: Timestamp,
+    setup: Setup,
+    folder: TempDir,
+}
+
+impl Scene {
+    /// In enforce mode, over a store in memory.
+    pub async fn new(world: World) -> Scene {
+        Scene::with(world, Setup::default()).await
+    }
+
+    pub async fn with(world: World, setup: Setup) -> Scene {
+        Scene::over(world, setup, Store::in_memory().unwrap()).await
+    }
+
+    pub async fn over(world: World, setup: Setup, store: Store) -> Scene {
+        let now = world.now;
+        let simulator = Arc::new(Simulator::start(world).await.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let (host, calls, tenant) = build(&simulator, &setup, &store, folder.path());
+        Scene { simulator, host, store, calls, tenant, now, setup, folder }
+    }
+
+    /// Another host over the same state, as after a crash or a restart: what was counted begins anew.
+    pub fn restart(&mut self) {
+        self.restart_with(self.setup.clone());
+    }
+
+    pub fn restart_with(&mut self, setup: Setup) {
+        let (host, calls, _) = build(&self.simulator, &setup, &self.store, self.folder.path());
+        (self.host, self.calls, self.setup) = (host, calls, setup);
+    }
+
+    /// Moves the clock of both sides.
+    pub fn pass(&mut self, time: SignedDuration) {
+        self.now = self.now.max(self.simulator.with(|world| world.now)) + time;
+        self.simulator.set_now(self.now);
+    }
+
+    /// One poll, which must not fail.
+    pub async fn poll(&mut self) -> Polled {
+        self.host.poll(self.now).await.unwrap()
+    }
+
+    /// Works until nothing is left to do at this instant.
+    pub async fn work(&mut self) -> Worked {
+        self.host.run_until_idle(self.now).await.unwrap()
+    }
+
+    /// Works until nothing is due within `patience`, moving the clock from one thing that is due to the next.
+    pub async fn settle(&mut self, patience: SignedDuration) -> Worked {
+        let end = self.now + patience;
+        for _ in 0..10_000 {
+            let worked = self.work().await;
+            match self.host.next_due(&worked, self.now).unwrap() {
+                Some(due) if due <= end => {
+                    let wait = due.duration_since(self.now).max(SignedDuration::from_millis(50));
+                    self.pass(wait);
+                }
+                _ => return worked,
+            }
+        }
+        panic!("the host never came to rest");
+    }
+
+    /// What `cordon run --once` does, by the scenario's clock.
+    pub async fn run_once(&mut self) -> Worked {
+        self.poll().await;
+        self.settle(seconds(10)).await
+    }
+
+    /// How often something was counted since the last restart.
+    pub fn count(&self, count: Count) -> u64 {
+        self.host.tally().get(count)
+    }
+
+    /// How often the tenant was asked to isolate anything.
+    pub fn isolate_calls(&self) -> usize {
+        self.simulator.count("POST isolate")
+    }
+
+    pub fn is_isolated(&self, number: u32) -> bool {
+        self.simulator.with(|world| world.is_isolated(device(number).as_str()))
+    }
+
+    pub fn state(&self) -> State {
+        State::new(Arc::new(self.store.clone()))
+    }
+
+    /// What became of an alert; it must be about one device, or none.
+    pub async fn case(&self, alert: &str) -> CaseRow {
+        let id: AlertId = alert.parse().unwrap();
+        let rows: Vec<Stored<CaseRow>> =
+            self.state().query_all(&alert_partition(&self.tenant, &id), "case#", self.now).await.unwrap();
+        assert_eq!(rows.len(), 1, "cases of {alert}: {rows:#?}");
+        rows.into_iter().next().unwrap().value
+    }
+
+    pub async fn claim(&self, number: u32) -> Option<Claim> {
+        let stored: Option<Stored<Claim>> =
+            self.state().get(&Claim::key(&self.tenant, &device(number)), self.now).await.unwrap();
+        stored.map(|stored| stored.value)
+    }
+
+    /// The e-mails so far, as they lie in the folder.
+    pub fn mails(&self) -> Vec<String> {
+        let mut mails: Vec<PathBuf> = match std::fs::read_dir(self.mail_folder()) {
+            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        };
+        mails.sort();
+        mails.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+
+    /// The subjects of the e-mails so far.
+    pub fn subjects(&self) -> Vec<String> {
+        let parse = |mail: &String| {
+            let message = mail_parser::MessageParser::default().parse(mail.as_bytes()).unwrap();
+            message.subject().unwrap().to_owned()
+        };
+        self.mails().iter().map(parse).collect()
+    }
+
+    pub fn mail_folder(&self) -> PathBuf {
+        self.folder.path().join("mail")
+    }
+
+    /// The reasons of the dead letters of all queues.
+    pub async fn dead_letters(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for queue in QueueName::ALL {
+            let page = self.store.dead(queue, None).await.unwrap();
+            reasons.extend(page.letters.into_iter().map(|letter| letter.reason));
+        }
+        reasons
+    }
+
+    /// Nothing is left over: no message, no dead letter, no request that the tenant calls wrong.
+    pub async fn end(self) {
+        let dead = self.dead_letters().await;
+        assert!(dead.is_empty(), "dead letters: {dead:#?}");
+        self.end_with_dead_letters().await;
+    }
+
+    /// Like [`Scene::end`], after a scenario in which something had to be set aside and was looked at.
+    pub async fn end_with_dead_letters(self) {
+        for queue in QueueName::ALL {
+            let depth = self.store.depth(queue, self.now).unwrap();
+            assert_eq!((depth.visible, depth.waiting, depth.in_flight), (0, 0, 0), "{queue} is not empty");
+        }
+        let violations = self.simulator.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+        let unexpected = self.simulator.unexpected();
+        assert!(unexpected.is_empty(), "{unexpected:#?}");
+    }
+}
+
+fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path) -> (Host, Calls, TenantId) {
+    let connection = connection(&simulator.url(), &setup.vars);
+    let mut problems = Problems::default();
+    let channel = Channel::Folder { name: "mail".to_owned(), path: folder.join("mail") };
+    let channels = notify::open(&[channel], &Vars::default(), &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (reader, responder, calls) = connect(&connection, Arc::new(Hurried(simulator.clone()))).unwrap();
+    let playbook = setup.playbook.clone().unwrap_or_else(|| Arc::new(Playbook::read(&shipped_playbook()).unwrap()));
+    let host = Host::new(Parts {
+        tenant: connection.tenant.clone(),
+        reader,
+        responder,
+        playbook,
+        environment_mode: setup.mode,
+        lookback: setup.lookback,
+        channels,
+        portal: connection.endpoints.portal.clone(),
+        store: store.clone(),
+    });
+    (host, calls, connection.tenant)
+}
+
+/// The connection to a simulator, with settings on top of the usual ones.
+pub fn connection(url: &str, more: &[(String, String)]) -> Connection {
+    let usual = [
+        ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT),
+        ("DEFENDER_CLIENT_ID", simulator::DEFAULT_CLIENT),
+        ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET),
+        ("DEFENDER_API_URL", url),
+        ("DEFENDER_LOGIN_URL", url),
+    ];
+    let mut vars: Vars = more.iter().cloned().collect();
+    vars.add_defaults(usual.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let mut problems = Problems::default();
+    let connection = Connection::from_vars(&vars, &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    connection.unwrap()
+}

@@ -106,12 +106,38 @@ impl Track {
             claim.changed_at = now;
         }
         if claim.state.is_open() {
-            let put = Write::put(Claim::key(&self.tenant, &claim.device), &claim, Stored::expect(Some(stored)), None)?;
-            self.state.commit(&[put], now).await?;
+            self.go_on(stored, &claim, now).await?;
         } else {
             self.end(stored, &claim, now).await?;
         }
         Ok(claim)
+    }
+
+    async fn case_of(&self, claim: &Claim, now: Timestamp) -> Result<Option<Stored<CaseRow>>, StateError> {
+        self.state.get(&CaseRow::key(&self.tenant, &claim.alert, Some(&claim.device)), now).await
+    }
+
+    fn put_case(
+        &self,
+        before: &Stored<CaseRow>,
+        row: CaseRow,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Write, StateError> {
+        let key = CaseRow::key(&self.tenant, &claim.alert, Some(&claim.device));
+        Write::put(key, &row, Stored::expect(Some(before)), CaseRow::expires(now))
+    }
+
+    /// It is still open. That it has become `pending` is remembered, but is no news to people.
+    async fn go_on(&self, stored: &Stored<Claim>, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
+        let key = Claim::key(&self.tenant, &claim.device);
+        let mut writes = vec![Write::put(key, claim, Stored::expect(Some(stored)), None)?];
+        if claim.state != stored.value.state
+            && let Some(case) = self.case_of(claim, now).await?
+        {
+            writes.push(self.put_case(&case, moved_on(&case.value, claim, now), claim, now)?);
+        }
+        Ok(self.state.commit(&writes, now).await?)
     }
 
     /// The service has come to an end with it. Announced first and recorded then: a crash in between announces
@@ -122,25 +148,13 @@ impl Track {
             Write::put(claim_key, claim, Stored::expect(Some(stored)), None)?,
             Write::Delete { key: OpenEffect::key(&self.tenant, &claim.device), expect: ports::Expect::Any },
         ];
-        let case_key = CaseRow::key(&self.tenant, &claim.alert, Some(&claim.device));
-        let case: Option<Stored<CaseRow>> = self.state.get(&case_key, now).await?;
-        if let Some(case) = &case {
-            let mut row = case.value.clone();
-            row.last.state = Some(claim.state);
-            row.last.notes = Vec::new();
+        if let Some(case) = self.case_of(claim, now).await? {
+            let mut row = moved_on(&case.value, claim, now);
             row.decided_at = now;
             row.told += 1;
-            row.history.push(HistoryEntry {
-                at: now,
-                revision: row.last.revision.clone(),
-                decision: row.last.decision.clone(),
-                state: Some(claim.state),
-                notes: Vec::new(),
-                action: claim.action.clone(),
-            });
             let trace = format!("{}-track", claim.alert);
             self.queue.send_one(QueueName::ActionsTaken, &row.announcement(&self.tenant, &trace), now).await?;
-            writes.push(Write::put(case_key, &row, Stored::expect(Some(case)), CaseRow::expires(now))?);
+            writes.push(self.put_case(&case, row, claim, now)?);
         }
         self.state.commit(&writes, now).await?;
         match claim.state {
@@ -160,6 +174,24 @@ impl Track {
         }
         Ok(())
     }
+}
+
+/// The case on whose account a claim stands, after the claim has moved on.
+fn moved_on(case: &CaseRow, claim: &Claim, now: Timestamp) -> CaseRow {
+    let mut row = case.clone();
+    row.last.state = Some(claim.state);
+    row.last.notes = Vec::new();
+    row.history.push(HistoryEntry {
+        at: now,
+        revision: row.last.revision.clone(),
+        decision: row.last.decision.clone(),
+        state: Some(claim.state),
+        notes: Vec::new(),
+        action: claim.action.clone(),
+    });
+    let excess = row.history.len().saturating_sub(CaseRow::MAX_HISTORY);
+    row.history.drain(..excess);
+    row
 }
 
 /// What the service's status means. `Cancelled` is not a success, and a status that this version does not know

@@ -269,7 +269,72 @@ fn every_state_is_told_in_its_own_word() {
 #[test]
 fn a_whole_mail() {
     let expected = r#"
-FULL
+Cordon asked for the isolation of laptop-7, and Defender accepted the request.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  Accepted is not isolated: the device is cut off only once its sensor has
+  carried this out. It will then lose everything but the connection to
+  Defender.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  Look at the alert and at the device. Do not count on the isolation before it
+  is reported as succeeded.
+
+HOW TO UNDO IT
+  In the portal, open the device page (below) and choose "Release from
+  isolation".
+  As long as the isolation is pending, cancel it in the device's action center
+  instead.
+
+IN THE PORTAL
+  Alert       https://security.microsoft.com/alerts/da637472900382838869_1364969609
+  Device      https://security.microsoft.com/machines/1e5bc9d7e413ddd7902c2932e418702b84d0cc07
+  Incident    https://security.microsoft.com/incidents/1126093
+
+DEVICE
+  Name        laptop-7
+  Device id   1e5bc9d7e413ddd7902c2932e418702b84d0cc07
+  System      Windows11 24H2
+  Group       Laptops EU
+  Tags        finance, berlin
+  Value       High
+  Health      Active
+  Reported    2026-11-20 08:00:00 UTC
+  User        CONTOSO\alice
+
+RESPONSE
+  Answer      isolate
+  Mode        enforce
+  State       requested
+  Type        Full
+  Action id   5382f7ea-7557-4ab7-9782-d50480024a4e
+  Claim       c0ffee
+
+ALERT
+  Alert id    da637472900382838869_1364969609
+  Category    Ransomware
+  Source      WindowsDefenderAtp
+  ATT&CK      T1486, T1059.001
+  Created     2026-11-20 10:00:00 UTC
+  Last event  2026-11-20 09:58:30 UTC
+  As of       2026-11-20 10:01:00 UTC
+
+EVIDENCE
+  Process     powershell.exe (process 4312)
+    Command   powershell.exe -nop -Password *** hxxp://evil[.]example/a
+    Parent    winword.exe (process 212)
+    Folder    C:\Windows\System32
+    SHA-256   aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+  IP address  192.0.2[.]4
+
+-- 
+Sent by Cordon, automated response for Microsoft Defender for Endpoint
+(message action-taken-0123456789abcdef0123456789abcdef).
 "#;
     assert_eq!(mail(&requested()).text, expected.trim_start());
 }
@@ -360,6 +425,7 @@ fn an_unknown_device_has_no_link_and_says_why() {
     let mail = mail(&taken);
     assert!(mail.subject.starts_with("[Cordon] No severity · not isolated (it is a server) · laptop-7 ·"));
     assert!(mail.text.contains("  Unknown     the alert names no usable device\n"), "{}", mail.text);
-    assert!(mail.text.contains("Cordon does not know the device, so start from the alert"), "{}", mail.text);
+    let next = "Cordon does not know the\n  device, so start from the alert (below).";
+    assert!(mail.text.contains(next), "{}", mail.text);
     assert_eq!(mail.text.matches(PORTAL).count(), 1);
 }

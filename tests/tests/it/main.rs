@@ -1,0 +1,3 @@
+//! Scenarios over the whole pipeline: the real client, the real steps, one SQLite store, a simulated tenant.
+
+mod first;
