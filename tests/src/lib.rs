@@ -3,7 +3,7 @@
 //! A scenario drives steps and moves the clock; nothing here sleeps. It ends with [`Scene::end`], which asserts
 //! that nothing is left over. Nothing of this ships.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a harness fails loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails loudly")]
 
 use async_trait::async_trait;
 use credentials::{Calls, Connection, Problems, Vars};
@@ -40,7 +40,7 @@ pub fn device(number: u32) -> DeviceId {
 
 /// A Windows 11 workstation of the simulated tenant.
 pub fn workstation(number: u32) -> simulator::Machine {
-    simulator::Machine::new(device(number).as_str(), &format!("ws-{number}.contoso.com"), "Windows11", noon() - minutes(30))
+    simulator::Machine::new(device(number).as_str(), format!("ws-{number}.contoso.com").as_str(), "Windows11", noon() - minutes(30))
 }
 
 /// A new High alert on that workstation, created and last updated two minutes before noon.

@@ -67,3 +67,25 @@ fn word(id: &MessageId) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     id.as_str().chars().map(plain).take(60).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stay_whole_however_long_the_domain() {
+        let domain = format!("{}.{}.example", "a".repeat(60), "b".repeat(60));
+        let letter = Letter {
+            mail: Mail { subject: "x".to_owned(), text: "x".to_owned(), html: "x".to_owned() },
+            id: "action-taken-1".parse().unwrap(),
+            story: "story-1".parse().unwrap(),
+            occurred_at: Timestamp::UNIX_EPOCH,
+        };
+        let from: Mailbox = format!("cordon@{domain}").parse().unwrap();
+        let content = letter.message(&from, std::slice::from_ref(&from)).unwrap().formatted();
+        let content = String::from_utf8(content).unwrap();
+        for id in [format!("<action-taken-1@{domain}>"), format!("<story-1@{domain}>")] {
+            assert!(content.contains(&id), "{content}");
+        }
+    }
+}

@@ -63,7 +63,7 @@ impl Poll {
                 match result {
                     Ok(()) => {
                         let expires = Announced::expires(now);
-                        writes.push(Write::put(key, &after, Stored::expect(before.as_ref()), expires)?);
+                        writes.push(Write::put(key, &after, Stored::expected(before.as_ref()), expires)?);
                     }
                     Err(error) => failures.push(error),
                 }

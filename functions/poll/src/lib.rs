@@ -102,7 +102,7 @@ impl Poll {
     }
 
     fn start(&self, stored: Option<Stored<Cursor>>, now: Timestamp) -> Progress {
-        let expect = Stored::expect(stored.as_ref());
+        let expect = Stored::expected(stored.as_ref());
         let begin = on_tick(back(now, self.lookback));
         let cursor = stored.map_or(Cursor { stamp: begin, floor: begin, last_success: None }, |stored| stored.value);
         Progress { cursor, expect }
@@ -140,7 +140,7 @@ impl Poll {
         let write = Write::put(key.clone(), &progress.cursor, progress.expect, None)?;
         self.state.commit(&[write], now).await?;
         let stored: Option<Stored<Cursor>> = self.state.get(&key, now).await?;
-        progress.expect = Stored::expect(stored.as_ref());
+        progress.expect = Stored::expected(stored.as_ref());
         Ok(())
     }
 }

@@ -110,7 +110,7 @@ impl Work {
 impl Respond {
     /// Decides one alert on one device, and does what the decision says.
     pub async fn handle(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Disposition {
-        match self.judge(message, now).await {
+        match Box::pin(self.judge(message, now)).await {
             Ok(()) => Disposition::Done,
             Err(Stop::Retry(why)) => Disposition::Retry { after: SOON, why },
             Err(Stop::Defer { until, why }) => Disposition::Defer { until, why },
@@ -133,7 +133,7 @@ impl Respond {
         }
         let (state, acts) = what_follows(&decision);
         if acts {
-            return self.act(&mut work).await;
+            return Box::pin(self.act(&mut work)).await;
         }
         let outcome = work.outcome(decision, state, Vec::new());
         self.finish(&mut work, outcome).await

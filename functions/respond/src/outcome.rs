@@ -75,7 +75,7 @@ impl Respond {
 
     async fn write_case(&self, work: &mut Work, row: CaseRow, before: Option<&Stored<CaseRow>>) -> Result<(), Stop> {
         let key = CaseRow::key(&self.tenant, &work.message.body.found.alert.id, work.device_id());
-        let write = Write::put(key.clone(), &row, Stored::expect(before), CaseRow::expires(work.now))?;
+        let write = Write::put(key.clone(), &row, Stored::expected(before), CaseRow::expires(work.now))?;
         self.state.commit(&[write], work.now).await?;
         work.case = self.state.get(&key, work.now).await?;
         Ok(())

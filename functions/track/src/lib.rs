@@ -120,22 +120,22 @@ impl Track {
     fn put_case(
         &self,
         before: &Stored<CaseRow>,
-        row: CaseRow,
+        row: &CaseRow,
         claim: &Claim,
         now: Timestamp,
     ) -> Result<Write, StateError> {
         let key = CaseRow::key(&self.tenant, &claim.alert, Some(&claim.device));
-        Write::put(key, &row, Stored::expect(Some(before)), CaseRow::expires(now))
+        Write::put(key, row, Stored::expected(Some(before)), CaseRow::expires(now))
     }
 
     /// It is still open. That it has become `pending` is remembered, but is no news to people.
     async fn go_on(&self, stored: &Stored<Claim>, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
         let key = Claim::key(&self.tenant, &claim.device);
-        let mut writes = vec![Write::put(key, claim, Stored::expect(Some(stored)), None)?];
+        let mut writes = vec![Write::put(key, claim, Stored::expected(Some(stored)), None)?];
         if claim.state != stored.value.state
             && let Some(case) = self.case_of(claim, now).await?
         {
-            writes.push(self.put_case(&case, moved_on(&case.value, claim, now), claim, now)?);
+            writes.push(self.put_case(&case, &moved_on(&case.value, claim, now), claim, now)?);
         }
         Ok(self.state.commit(&writes, now).await?)
     }
@@ -145,7 +145,7 @@ impl Track {
     async fn end(&self, stored: &Stored<Claim>, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
         let claim_key = Claim::key(&self.tenant, &claim.device);
         let mut writes = vec![
-            Write::put(claim_key, claim, Stored::expect(Some(stored)), None)?,
+            Write::put(claim_key, claim, Stored::expected(Some(stored)), None)?,
             Write::Delete { key: OpenEffect::key(&self.tenant, &claim.device), expect: ports::Expect::Any },
         ];
         if let Some(case) = self.case_of(claim, now).await? {
@@ -154,7 +154,7 @@ impl Track {
             row.told += 1;
             let trace = format!("{}-track", claim.alert);
             self.queue.send_one(QueueName::ActionsTaken, &row.announcement(&self.tenant, &trace), now).await?;
-            writes.push(self.put_case(&case, row, claim, now)?);
+            writes.push(self.put_case(&case, &row, claim, now)?);
         }
         self.state.commit(&writes, now).await?;
         match claim.state {

@@ -2,7 +2,7 @@
 //! enumeration kept, nulls are absences. A field of the wrong type is noted by its path and left out; only a
 //! record without a usable id is unreadable, and then only that record.
 //!
-//! Property names and types: Microsoft's pages "Alert", "Machine" and "MachineAction resource type", and where
+//! Property names and types: Microsoft's pages "Alert", "Machine" and "`MachineAction` resource type", and where
 //! those contradict their own examples, both forms.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 open_enum!(
-    /// What was asked for. Source: Microsoft's "MachineAction resource type" page.
+    /// What was asked for. Source: Microsoft's "`MachineAction` resource type" page.
     ActionKind {
         Isolate = "Isolate",
         Unisolate = "Unisolate",

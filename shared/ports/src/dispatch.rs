@@ -35,8 +35,8 @@ pub enum Disposition {
 
 impl Disposition {
     /// Failed for a passing reason.
-    pub fn retry(after: SignedDuration, why: impl ToString) -> Disposition {
-        Disposition::Retry { after, why: why.to_string() }
+    pub fn retry(after: SignedDuration, why: impl std::fmt::Display) -> Disposition {
+        Disposition::Retry { after, why: format!("{why}") }
     }
 }
 
@@ -56,7 +56,8 @@ where
         }
     };
     let (id, trace) = (envelope.id.clone(), envelope.trace.clone());
-    let disposition = match catch_unwind(AssertUnwindSafe(|| step(envelope))) {
+    // Boxed, because a step's future is large and would be copied through every caller's frame.
+    let disposition = match catch_unwind(AssertUnwindSafe(|| Box::pin(step(envelope)))) {
         Ok(future) => or_panic(future).await,
         Err(panic) => Err(panic),
     }

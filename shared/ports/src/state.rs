@@ -147,7 +147,7 @@ pub struct Stored<T> {
 
 impl<T> Stored<T> {
     /// What a write that replaces this must expect.
-    pub fn expect(stored: Option<&Stored<T>>) -> Expect {
+    pub fn expected(stored: Option<&Stored<T>>) -> Expect {
         stored.map_or(Expect::Absent, |stored| Expect::Is(stored.version))
     }
 }

@@ -125,13 +125,3 @@ async fn what_nobody_is_to_be_told_is_not_told() {
     assert_eq!(notify.handle(envelope(quiet), now()).await, Disposition::Done);
     assert!(!path.exists() && memory.keys().is_empty());
 }
-#[tokio::test]
-async fn zz_sample() {
-    let (notify, _, _) = notify(&[folder(Path::new("/tmp/cordon-sample-mails"))]);
-    done(&notify).await;
-    for (n,(a,m,s)) in [(model::Answer::Isolate, model::Mode::Observe, model::EffectState::Observed), (model::Answer::Refused, model::Mode::Enforce, model::EffectState::Refused), (model::Answer::Isolate, model::Mode::Enforce, model::EffectState::Succeeded)].into_iter().enumerate() {
-        let mut e = envelope(crate::samples::taken(a,m,Some(s)));
-        e.id = format!("sample-{n}").parse().unwrap();
-        notify.handle(e, now()).await;
-    }
-}
