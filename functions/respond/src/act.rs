@@ -247,7 +247,9 @@ impl Respond {
         let Some(held) = held else { return Err(Stop::Retry("there is no claim to join".to_owned())) };
         let claim = &held.claim;
         let body = &work.message.body;
-        let decision = self.decide(&body.found.alert, &body.device, work);
+        let mut decision = self.decide(&body.found.alert, &body.device, work);
+        // What people read about the device is the isolation that it gets, not the one it might have got.
+        decision.isolation_type = claim.isolation_type;
         let own = claim.alert == body.found.alert.id;
         let note = format!("one isolation for this device, asked for on account of alert {}", claim.alert);
         let notes = if own { Vec::new() } else { vec![note] };

@@ -18,27 +18,29 @@ fn is_honest(c: char) -> bool {
 /// white space become one blank; what was cut off ends in `…`.
 pub fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::new();
-    let mut length = 0;
     let mut gap = false;
+    // One more than fits is enough to know that something has to be cut off.
+    let enough = max_chars.saturating_add(2);
+    let mut length = 0;
     for c in text.chars() {
         if c.is_whitespace() {
             gap = !line.is_empty();
-            continue;
-        }
-        if !is_honest(c) {
-            continue;
-        }
-        if gap {
-            line.push(' ');
+        } else if is_honest(c) {
+            if std::mem::take(&mut gap) {
+                line.push(' ');
+                length += 1;
+            }
+            line.push(c);
             length += 1;
-            gap = false;
+            if length >= enough {
+                break;
+            }
         }
-        if length + 1 >= max_chars {
-            line.push('…');
-            return line;
-        }
-        line.push(c);
-        length += 1;
+    }
+    if length > max_chars {
+        let end = line.char_indices().nth(max_chars.saturating_sub(1)).map_or(0, |(end, _)| end);
+        line.truncate(end);
+        line.push('…');
     }
     line
 }
@@ -69,6 +71,8 @@ mod tests {
         let cut = one_line(&"x".repeat(70_000), 10);
         assert_eq!(cut.chars().count(), 10);
         assert!(cut.ends_with('…'));
+        assert_eq!(one_line("abc", 3), "abc");
+        assert_eq!(one_line("abcd", 3), "ab…");
     }
 
     #[test]
