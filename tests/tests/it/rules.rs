@@ -1,0 +1,178 @@
+//! The rules of the repository that a compiler does not know: which crate may see which, who may act, and what
+//! every file begins with.
+
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// For each of our packages: what it depends on when it ships (build and dev-dependencies left out), by name,
+/// everything reachable included.
+fn shipped_dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let names: BTreeMap<String, String> =
+        metadata["packages"].as_array().unwrap().iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
+    let mut direct: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+        let ships = |dep: &&Value| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+        let deps = node["deps"].as_array().unwrap().iter().filter(ships).map(|dep| text(&dep["pkg"]));
+        direct.insert(text(&node["id"]), deps.collect());
+    }
+    let members = metadata["workspace_members"].as_array().unwrap();
+    members.iter().map(|id| (names[&text(id)].clone(), reachable(&text(id), &direct, &names))).collect()
+}
+
+fn reachable(
+    from: &str,
+    direct: &BTreeMap<String, Vec<String>>,
+    names: &BTreeMap<String, String>,
+) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let mut next = direct[from].clone();
+    while let Some(id) = next.pop() {
+        if seen.insert(id.clone()) {
+            next.extend(direct[&id].iter().cloned());
+        }
+    }
+    seen.iter().map(|id| names[id].clone()).collect()
+}
+
+/// Our Rust sources, below the workspace's folders.
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["cli", "functions", "shared", "simulator", "tests"].iter().map(|folder| root().join(folder)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 40, "only {} sources were found", files.len());
+    files
+}
+
+#[test]
+fn dependencies_point_down() {
+    let all = shipped_dependencies();
+    let allowed: [(&str, &[&str]); 14] = [
+        ("model", &[]),
+        ("ports", &["model"]),
+        ("policy", &["model"]),
+        ("credentials", &["model"]),
+        ("defender", &["credentials", "model"]),
+        ("poll", &["credentials", "defender", "model", "ports"]),
+        ("enrich", &["credentials", "defender", "model", "ports"]),
+        ("track", &["credentials", "defender", "model", "ports"]),
+        ("respond", &["credentials", "defender", "model", "policy", "ports"]),
+        ("notify", &["credentials", "model", "policy", "ports"]),
+        (
+            "local",
+            &["credentials", "defender", "enrich", "model", "notify", "policy", "poll", "ports", "respond", "track"],
+        ),
+        ("simulator", &[]),
+        (
+            "cordon",
+            &[
+                "credentials", "defender", "enrich", "local", "model", "notify", "policy", "poll", "ports", "respond",
+                "simulator", "track",
+            ],
+        ),
+        (
+            "scenarios",
+            &[
+                "credentials", "defender", "enrich", "local", "model", "notify", "policy", "poll", "ports", "respond",
+                "simulator", "track",
+            ],
+        ),
+    ];
+    assert_eq!(all.len(), allowed.len(), "a package is missing from this table");
+    for (package, may_see) in allowed {
+        let ours: BTreeSet<&str> =
+            all[package].iter().map(String::as_str).filter(|name| all.contains_key(*name)).collect();
+        let beyond: Vec<_> = ours.iter().filter(|name| !may_see.contains(name)).collect();
+        assert!(beyond.is_empty(), "{package} must not see {beyond:?}");
+    }
+}
+
+#[test]
+fn no_step_links_a_host() {
+    let all = shipped_dependencies();
+    for step in ["poll", "enrich", "respond", "track", "notify"] {
+        for foreign in ["rusqlite", "libsqlite3-sys", "lambda_runtime", "aws-config", "clap", "hyper-tls"] {
+            assert!(!all[step].contains(foreign), "{step} links {foreign}");
+        }
+    }
+    let of_aws = all["cordon"].iter().find(|name| name.starts_with("aws-sdk") || name.starts_with("lambda_"));
+    assert_eq!(of_aws, None, "the local binary links a crate of AWS");
+}
+
+#[test]
+fn only_respond_can_act() {
+    let word = ["Resp", "onder"].concat();
+    // The hosts hand it over without being able to call anything on it: `isolate` is the method to look for.
+    let call = [".iso", "late("].concat();
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let place = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let ships = !place.contains("/tests/") && !place.starts_with("tests/") && !place.starts_with("simulator/");
+        if !ships {
+            continue;
+        }
+        let may_name = ["functions/respond/", "shared/defender/", "shared/local/src/host.rs"];
+        if text.contains(&word) {
+            assert!(may_name.iter().any(|start| place.starts_with(start)), "{place} names {word}");
+        }
+        if text.contains(&call) {
+            assert!(place.starts_with("functions/respond/"), "{place} isolates");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        let says = first.starts_with("//!") || first.starts_with("#![doc = include_str!");
+        assert!(says, "{} does not begin with `//!`", file.display());
+    }
+}
+
+#[test]
+fn every_package_takes_its_lints_and_versions_from_the_workspace() {
+    for member in ["cli", "tests", "simulator"].into_iter().map(|name| root().join(name)).chain(
+        ["functions", "shared"]
+            .into_iter()
+            .flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path())),
+    ) {
+        let manifest = member.join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        assert!(text.contains("[lints]\nworkspace = true"), "{}: no workspace lints", manifest.display());
+        let mut section = "";
+        for line in text.lines() {
+            if line.starts_with('[') {
+                section = line;
+            } else if section.contains("dependencies") && line.contains('=') && !line.trim_start().starts_with('#') {
+                assert!(line.contains("workspace = true"), "{}: `{line}`", manifest.display());
+            }
+        }
+    }
+}
