@@ -61,6 +61,21 @@ pub(crate) fn state_file(vars: &Vars) -> PathBuf {
     PathBuf::from(vars.get("CORDON_STATE").unwrap_or("cordon.db"))
 }
 
+/// The setting at fault where Entra refused to sign in, or the API the token; known by the code in the answer.
+/// `prefix` is that of the app: `DEFENDER_` or `DEFENDER_ACTOR_`.
+pub(crate) fn refused(why: &str, prefix: &str) -> String {
+    let said = |code| why.contains(code);
+    if said("AADSTS90002") {
+        "DEFENDER_TENANT_ID".to_owned()
+    } else if said("AADSTS700016") {
+        format!("{prefix}CLIENT_ID")
+    } else if said("AADSTS500011") || said("the token was rejected") {
+        "DEFENDER_AUDIENCE or DEFENDER_CLOUD".to_owned()
+    } else {
+        format!("{prefix}CLIENT_SECRET")
+    }
+}
+
 fn mode(vars: &Vars, problems: &mut Problems) -> Option<Mode> {
     match vars.get("CORDON_MODE") {
         None => None,

@@ -2,7 +2,11 @@
 //! each app, lists devices, and opens no state.
 
 use super::run::chain;
-use crate::{Ending, Reporting, clock, settings::Settings, show};
+use crate::{
+    Ending, Reporting, clock,
+    settings::{Settings, refused},
+    show,
+};
 use credentials::Vars;
 use defender::{ApiError, Call, Reader, RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
@@ -121,11 +125,11 @@ async fn roles(
     let call = Call { now, budget: SignedDuration::from_secs(30) };
     let roles = match reader.roles(call).await {
         Ok(roles) => roles,
-        Err(error @ ApiError::Unauthorized { .. }) => {
-            let secret = setting.replace("CLIENT_ID", "CLIENT_SECRET");
-            return Err(Ending::settings(format!("{secret}: {error}")));
+        Err(ApiError::Unauthorized { why, .. }) => {
+            let prefix = setting.trim_end_matches("CLIENT_ID");
+            return Err(Ending::settings(format!("{}: {why}", refused(&why, prefix))));
         }
-        Err(error) => return Err(Ending::attention(format!("{setting}: {error}"))),
+        Err(error) => return Err(Ending::attention(format!("DEFENDER_LOGIN_URL or DEFENDER_CLOUD: {error}"))),
     };
     match &roles {
         Some(held) => {

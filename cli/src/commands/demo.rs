@@ -11,9 +11,9 @@ use credentials::{Problems, Vars};
 use defender::{RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Store, Worked};
-use model::{AlertId, EffectState, Mode, TenantId, one_line};
+use model::{AlertId, Answer, EffectState, Mode, TenantId, one_line};
 use policy::{Channel, Playbook};
-use ports::{CaseRow, State, Stored, Told, alert_partition};
+use ports::{CaseRow, Claim, State, Stored, Told, alert_partition};
 use simulator::Simulator;
 use std::{error::Error, path::PathBuf, sync::Arc};
 
@@ -135,17 +135,26 @@ async fn tell(state: &State, tenant: &TenantId, id: &AlertId, now: Timestamp) ->
         show::line(&format!("  on {} {}", one_line(device, 60), one_line(platform, 30)));
         let mut states: Vec<&str> = case.value.history.iter().filter_map(|entry| entry.state).map(EffectState::word).collect();
         states.dedup();
-        let answer = last.decision.answer.as_str();
-        show::line(&format!("  {answer}{}{}", if states.is_empty() { "" } else { ": " }, states.join(" → ")));
+        // An alert that joined another one's isolation: how that stands by now.
+        if let Some(device) = case.value.about.as_ref().filter(|_| last.claim.is_some()) {
+            let claim: Option<Stored<Claim>> = state.get(&Claim::key(tenant, device), now).await?;
+            states.extend(claim.map(|claim| claim.value.state.word()).filter(|now| states.last() != Some(now)));
+        }
+        show::line(&match last.decision.answer {
+            Answer::Isolate => format!("  isolation {}", states.join(" → ")),
+            Answer::Propose => "  proposed: a person is asked, nothing is done".to_owned(),
+            Answer::Refused => "  refused: left alone".to_owned(),
+            Answer::None => "  nothing to do".to_owned(),
+        });
         let against = last.decision.forbidden_by.iter().map(|note| note.reason.as_str());
         let reasons = last.decision.permitted_by.iter().map(|note| note.reason.as_str()).chain(against);
         let doubts = last.decision.doubts.iter().map(String::as_str);
         let notes = last.notes.iter().map(String::as_str);
         for reason in reasons.chain(doubts).chain(notes) {
-            show::line(&format!("    because {}", one_line(reason, 160)));
+            show::line(&format!("    - {}", one_line(reason, 160)));
         }
-        let told = state.query_all::<Told>(&partition, "told#", now).await?.len();
-        show::line(&format!("  {told} e-mail(s)\n"));
+        let mails = state.query_all::<Told>(&partition, "told#", now).await?.len();
+        show::line(&format!("  {mails} e-mail(s)\n"));
     }
     Ok(())
 }

@@ -2,7 +2,12 @@
 //!
 //! The steps and their order are `local`'s; this file gives them the clock and decides when to come back.
 
-use crate::{Ending, clock, settings::Settings, show, summary::Summary};
+use crate::{
+    Ending, clock,
+    settings::{Settings, refused},
+    show,
+    summary::Summary,
+};
 use clap::Args;
 use credentials::{Calls, Vars};
 use defender::{ApiError, RealPause, connect};
@@ -167,11 +172,11 @@ fn attention(summary: &Summary, waiting: Option<Timestamp>) -> Vec<String> {
 }
 
 /// The setting by which a poll failed, where it was one: a secret, a role.
-fn setting_at_fault(error: &PollError) -> Option<&'static str> {
+fn setting_at_fault(error: &PollError) -> Option<String> {
     match error {
-        PollError::Read(ApiError::Unauthorized { .. }) => Some("DEFENDER_CLIENT_SECRET"),
+        PollError::Read(ApiError::Unauthorized { why, .. }) => Some(refused(why, "DEFENDER_")),
         PollError::Read(ApiError::Forbidden(_)) => {
-            Some("DEFENDER_CLIENT_ID (does this app hold Alert.Read.All, with admin consent?)")
+            Some("DEFENDER_CLIENT_ID (does this app hold Alert.Read.All, with admin consent?)".to_owned())
         }
         PollError::Read(_) | PollError::State(_) | PollError::Commit(_) | PollError::Send { .. } => None,
     }
