@@ -52,13 +52,14 @@ impl Run {
             Err(error) => return Ending::settings(chain(&error)),
         };
         let mode = settings.mode();
+        let api = settings.connection.endpoints.api.clone();
         let interval = settings.playbook.settings.poll.interval;
         let (host, calls) = match host(settings, store) {
             Ok(parts) => parts,
             Err(error) => return Ending::attention(format!("cannot make an HTTP client: {}", chain(&error))),
         };
         if self.once {
-            once(&host, &calls, self.json).await
+            once(&host, &calls, &api, self.json).await
         } else {
             tracing::info!(mode = mode.as_str(), interval_s = interval.as_secs(), "running; interrupt to stop");
             forever(&host, interval).await
@@ -85,7 +86,7 @@ fn host(settings: Settings, store: Store) -> Result<(Host, Calls), impl Error> {
     Ok((Host::new(parts), calls))
 }
 
-async fn once(host: &Host, calls: &Calls, json: bool) -> Ending {
+async fn once(host: &Host, calls: &Calls, api: &str, json: bool) -> Ending {
     show::progress("reading alerts …");
     let polled = host.poll(clock::now()).await;
     let worked = settle(host).await;
@@ -94,7 +95,7 @@ async fn once(host: &Host, calls: &Calls, json: bool) -> Ending {
         Ok(_) => (Vec::new(), false),
         Err(error) => match setting_at_fault(error) {
             Some(setting) => (vec![format!("{setting}: {}", chain(error))], true),
-            None => (vec![format!("the poll did not finish: {}", chain(error))], false),
+            None => (vec![format!("the poll did not finish: {}{}", chain(error), asked(error, api))], false),
         },
     };
     let (worked, left) = match worked {
@@ -166,7 +167,7 @@ fn attention(summary: &Summary, waiting: Option<Timestamp>) -> Vec<String> {
         all.push(format!("{} attempts to tell people failed; the log says why (RUST_LOG=warn)", summary.notifications.failed));
     }
     if let Some(due) = waiting {
-        all.push(format!("work is left, the first of it due at {}: run again then", show::time(due)));
+        all.push(format!("work is left, the first of it due at {}: run again then (RUST_LOG=local=debug says what it waits for)", show::time(due)));
     }
     all
 }
@@ -179,6 +180,16 @@ fn setting_at_fault(error: &PollError) -> Option<String> {
             Some("DEFENDER_CLIENT_ID (does this app hold Alert.Read.All, with admin consent?)".to_owned())
         }
         PollError::Read(_) | PollError::State(_) | PollError::Commit(_) | PollError::Send { .. } => None,
+    }
+}
+
+/// Where the service was looked for, when it gave no usable answer.
+fn asked(error: &PollError, api: &str) -> String {
+    match error {
+        PollError::Read(ApiError::Unavailable { .. }) => {
+            format!(" (it was looked for at {api}: DEFENDER_API_URL, DEFENDER_CLOUD)")
+        }
+        _ => String::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Send, then remember: an alert is remembered as announced only once the queue has confirmed it.
 
-use crate::{Poll, PollError, Polled};
+use crate::{Poll, PollError, Polled, Round};
 use defender::{AlertPage, Unreadable};
 use jiff::Timestamp;
 use model::{
@@ -40,14 +40,14 @@ impl Poll {
         &self,
         page: AlertPage,
         now: Timestamp,
-        polled: &mut Polled,
+        round: &mut Round,
     ) -> Result<Confirmed, PollError> {
-        self.set_aside(&page.unreadable, now, polled).await?;
+        self.set_aside(&page.unreadable, now, &mut round.polled).await?;
         let latest = page.alerts.iter().filter_map(|alert| alert.updated).max();
         let mut news = self.news(page.alerts, now).await?;
         news.sort_by_key(|news| Reverse(news.message.body.alert.severity.as_ref().and_then(|s| s.rank())));
         let devices = news.iter().flat_map(|news| &news.message.body.devices).filter_map(|device| device.id());
-        self.refresh_devices(devices.cloned().collect(), now).await;
+        self.refresh_devices(devices.cloned().collect(), &mut round.fleet, now).await;
 
         let mut news = news.into_iter().peekable();
         while news.peek().is_some() {
@@ -68,7 +68,7 @@ impl Poll {
                     Err(error) => failures.push(error),
                 }
             }
-            polled.announced += writes.len();
+            round.polled.announced += writes.len();
             self.tally.add(Count::AlertsFound, writes.len() as u64);
             for some in writes.chunks(MAX_COMMIT) {
                 self.state.commit(some, now).await?;

@@ -46,6 +46,13 @@ pub struct Polled {
     pub set_aside: usize,
 }
 
+/// What one poll has done and read so far.
+#[derive(Debug, Default)]
+struct Round {
+    polled: Polled,
+    fleet: devices::Fleet,
+}
+
 /// Why a poll stopped before its end. The next one goes on where this one was confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
@@ -65,7 +72,7 @@ impl Poll {
         let key = Cursor::key(&self.tenant);
         let stored: Option<Stored<Cursor>> = self.state.get(&key, now).await?;
         let mut progress = self.start(stored, now);
-        let mut polled = Polled::default();
+        let mut round = Round::default();
         let from = back(progress.cursor.stamp, self.overlap).max(progress.cursor.floor);
         let to = later(now.max(progress.cursor.stamp), SKEW);
 
@@ -79,11 +86,11 @@ impl Poll {
                 Next::From(stamp) => Some(stamp),
                 Next::Halves(..) => None,
                 Next::WithinTick(tick) => {
-                    self.read_tick(tick, page.returned, now, &mut polled).await?;
+                    self.read_tick(tick, page.returned, now, &mut round).await?;
                     Some(tick.to)
                 }
             };
-            let confirmed = self.announce(page, now, &mut polled).await?;
+            let confirmed = self.announce(page, now, &mut round).await?;
             if let Some(until) = read_until {
                 progress.advance(confirmed.latest.filter(|stamp| *stamp <= until), now);
                 self.save(&mut progress, now).await?;
@@ -98,7 +105,7 @@ impl Poll {
         }
         progress.cursor.last_success = Some(now);
         self.save(&mut progress, now).await?;
-        Ok(polled)
+        Ok(round.polled)
     }
 
     fn start(&self, stored: Option<Stored<Cursor>>, now: Timestamp) -> Progress {
@@ -115,13 +122,13 @@ impl Poll {
         tick: Window,
         first: usize,
         now: Timestamp,
-        polled: &mut Polled,
+        round: &mut Round,
     ) -> Result<(), PollError> {
         let mut skip = first.max(1);
         loop {
             let page = self.reader.alerts(tick, skip, call(now)).await?;
             let (returned, full) = (page.returned, page.full);
-            self.announce(page, now, polled).await?;
+            self.announce(page, now, round).await?;
             if !full || returned == 0 {
                 return Ok(());
             }
