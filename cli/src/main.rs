@@ -47,6 +47,7 @@ enum Command {
     /// Run the pipeline on this machine
     Run(commands::run::Run),
     /// Check settings, playbook and credentials; changes nothing anywhere
+    #[command(after_help = commands::check::AFTER_HELP)]
     Check(Reporting),
     /// Tell the life of one alert: seen, enriched, decided, done, told
     Explain(commands::explain::Explain),
@@ -71,12 +72,12 @@ enum Ending {
 }
 
 impl Ending {
-    fn attention(what: impl ToString) -> Ending {
-        Ending::Attention(vec![what.to_string()])
+    fn attention(what: impl Into<String>) -> Ending {
+        Ending::Attention(vec![what.into()])
     }
 
-    fn settings(what: impl ToString) -> Ending {
-        Ending::Settings(vec![what.to_string()])
+    fn settings(what: impl Into<String>) -> Ending {
+        Ending::Settings(vec![what.into()])
     }
 }
 
@@ -102,7 +103,7 @@ fn main() -> ExitCode {
     report(runtime.block_on(async {
         match cli.command {
             Command::Demo(demo) => demo.run().await,
-            Command::Run(run) => run.run(&vars).await,
+            Command::Run(run) => Box::pin(run.run(&vars)).await,
             Command::Check(reporting) => commands::check::check(&vars, reporting).await,
             Command::Explain(explain) => explain.run(&vars).await,
         }

@@ -2,7 +2,7 @@
 //! `policy`. Everything that is wrong is listed at once.
 
 use credentials::{Connection, Problems, Vars};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use model::{Mode, one_line};
 use policy::Playbook;
 use std::path::PathBuf;
@@ -44,7 +44,15 @@ impl Settings {
         match (connection, playbook, lookback, channels) {
             (Some(connection), Some(playbook), Some(lookback), Some(channels)) if problems.is_empty() => {
                 let state = state_file(vars);
-                Ok(Settings { connection, playbook, playbook_folder, environment_mode, lookback, channels, state })
+                Ok(Settings {
+                    connection,
+                    playbook,
+                    playbook_folder,
+                    environment_mode,
+                    lookback,
+                    channels,
+                    state,
+                })
             }
             _ => Err(problems),
         }
@@ -82,7 +90,8 @@ fn mode(vars: &Vars, problems: &mut Problems) -> Option<Mode> {
         Some("observe") => Some(Mode::Observe),
         Some("enforce") => Some(Mode::Enforce),
         Some(other) => {
-            problems.add(format!("CORDON_MODE: `{}` is neither `observe` nor `enforce`", one_line(other, 40)));
+            problems
+                .add(format!("CORDON_MODE: `{}` is neither `observe` nor `enforce`", one_line(other, 40)));
             None
         }
     }
@@ -91,7 +100,9 @@ fn mode(vars: &Vars, problems: &mut Problems) -> Option<Mode> {
 fn lookback(vars: &Vars, problems: &mut Problems) -> Option<SignedDuration> {
     let text = vars.get("CORDON_LOOKBACK").unwrap_or("15m");
     let longest = SignedDuration::from_hours(24 * 30);
-    match text.parse::<SignedDuration>() {
+    // A span, not a duration, because only a span may be said in days.
+    let days = SpanRelativeTo::days_are_24_hours();
+    match text.parse::<Span>().and_then(|span| span.to_duration(days)) {
         Ok(lookback) if lookback >= SignedDuration::ZERO && lookback <= longest => Some(lookback),
         _ => {
             problems.add(format!(

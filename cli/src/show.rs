@@ -23,15 +23,51 @@ pub(crate) fn progress(text: &str) {
     }
 }
 
-/// One JSON object.
+/// One JSON object. Its strings may be a stranger's: whatever acts on a terminal or hides is escaped, so that the
+/// object says the same and can be looked at.
 pub(crate) fn json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
-        Ok(text) => line(&text),
+        Ok(text) => line(&escaped(&text)),
         Err(why) => error(&format!("cordon: cannot print JSON: {why}")),
     }
+}
+
+/// JSON's own signs are ASCII, so that everything else stands within a string, where `\uXXXX` may stand for it.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        let mut utf8 = [0; 4];
+        if (' '..='~').contains(&c) || !model::one_line(c.encode_utf8(&mut utf8), 1).is_empty() {
+            text.push(c);
+        } else {
+            let mut utf16 = [0; 2];
+            c.encode_utf16(&mut utf16).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }
 
 /// Times to the second, in UTC.
 pub(crate) fn time(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_that_was_escaped_says_the_same() {
+        let hostile = "名前 \"q\" \\ \u{1b}[2J \u{9b}31m \u{7f} \u{202e}fdp.exe \u{200b} \u{e0041} \u{1f468} \u{a0}\u{2028}";
+        let text = escaped(&serde_json::to_string(hostile).unwrap());
+        assert!(
+            text.contains("名前") && text.contains('\u{1f468}'),
+            "what is harmless stays readable: {text}"
+        );
+        assert!(
+            !text.contains(|c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{200b}' | '\u{e0041}')),
+            "{text:?}"
+        );
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
+    }
 }

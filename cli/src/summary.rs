@@ -47,7 +47,11 @@ pub(crate) struct Notifications {
 }
 
 impl Summary {
-    pub(crate) fn new(tally: &Tally, worked: &Worked, defender_calls: BTreeMap<&'static str, u64>) -> Summary {
+    pub(crate) fn new(
+        tally: &Tally,
+        worked: &Worked,
+        defender_calls: BTreeMap<&'static str, u64>,
+    ) -> Summary {
         let get = |count| tally.get(count);
         Summary {
             found: get(Count::AlertsFound),
@@ -80,8 +84,10 @@ impl Summary {
 
     /// The same for people.
     pub(crate) fn text(&self) -> Vec<String> {
-        let Summary { found, enriched, decisions, isolations, notifications, dead_letters, defender_calls } = self;
-        let calls: Vec<String> = defender_calls.iter().map(|(route, count)| format!("{count} {route}")).collect();
+        let Summary { found, enriched, decisions, isolations, notifications, dead_letters, defender_calls } =
+            self;
+        let calls: Vec<String> =
+            defender_calls.iter().map(|(route, count)| format!("{count} {route}")).collect();
         vec![
             format!("alerts         {found} found, {enriched} enriched"),
             format!(

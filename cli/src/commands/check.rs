@@ -24,6 +24,13 @@ const ACTOR_NEEDS: [&[&str]; 1] = [&["Machine.Isolate"]];
 /// The most pages of the device list that are counted.
 const MAX_PAGES: usize = 20;
 
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  cordon check                 before the first `cordon run`, and after every change to the playbook
+  cordon check --json          the same as one JSON object
+
+It takes a token for each app, compares the roles in it with what is needed, and counts the devices.";
+
 /// What was found, and what of it needs attention.
 #[derive(Debug, Default, Serialize)]
 struct Report {
@@ -52,10 +59,11 @@ pub(crate) async fn check(vars: &Vars, reporting: Reporting) -> Ending {
     about_playbook(&settings, now, &mut report);
 
     show::progress("asking for a token …");
-    report.reader_roles = match roles(&reader, "DEFENDER_CLIENT_ID", &READER_NEEDS, now, &mut report.attention).await {
-        Ok(roles) => roles,
-        Err(ending) => return ending,
-    };
+    report.reader_roles =
+        match roles(&reader, "DEFENDER_CLIENT_ID", &READER_NEEDS, now, &mut report.attention).await {
+            Ok(roles) => roles,
+            Err(ending) => return ending,
+        };
     // The app that acts is asked for its roles through a reader of its own, which cannot act.
     connection.reader = connection.acting().clone();
     if settings.mode() == Mode::Enforce || connection.actor.is_some() {
@@ -129,7 +137,9 @@ async fn roles(
             let prefix = setting.trim_end_matches("CLIENT_ID");
             return Err(Ending::settings(format!("{}: {why}", refused(&why, prefix))));
         }
-        Err(error) => return Err(Ending::attention(format!("DEFENDER_LOGIN_URL or DEFENDER_CLOUD: {error}"))),
+        Err(error) => {
+            return Err(Ending::attention(format!("DEFENDER_LOGIN_URL or DEFENDER_CLOUD: {error}")));
+        }
     };
     match &roles {
         Some(held) => {
@@ -168,8 +178,10 @@ async fn count_devices(
 
 fn print(report: &Report) {
     let or_none = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
-    let roles = |roles: &Option<Vec<String>>| roles.as_ref().map_or("not said".to_owned(), |roles| or_none(roles));
-    let devices: Vec<String> = report.devices.iter().map(|(class, count)| format!("{count} {class}")).collect();
+    let roles =
+        |roles: &Option<Vec<String>>| roles.as_ref().map_or("not said".to_owned(), |roles| or_none(roles));
+    let devices: Vec<String> =
+        report.devices.iter().map(|(class, count)| format!("{count} {class}")).collect();
     show::line(&format!("mode         {}", report.mode.map_or("", Mode::as_str)));
     show::line(&format!("playbook     {}", report.playbook.join(", ")));
     show::line(&format!("asset lists  {}", or_none(&report.asset_lists)));

@@ -28,6 +28,10 @@ const PLAYBOOK: [&str; 3] = [
 const FOLLOW: SignedDuration = SignedDuration::from_mins(30);
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cordon demo                  e-mails in the folder `demo-mail`
+  cordon demo --mail /tmp/m    the same, with the e-mails elsewhere")]
 pub(crate) struct Demo {
     /// The folder for the e-mails; made if it is not there
     #[arg(long, value_name = "FOLDER", default_value = "demo-mail")]
@@ -56,9 +60,8 @@ impl Demo {
 
         let state = State::new(Arc::new(store));
         let end = start.checked_add(FOLLOW).unwrap_or(start);
-        let ids: Vec<AlertId> = simulator.with(|world| {
-            world.alerts.iter().filter_map(|alert| alert.id.parse().ok()).collect()
-        });
+        let ids: Vec<AlertId> =
+            simulator.with(|world| world.alerts.iter().filter_map(|alert| alert.id.parse().ok()).collect());
         for id in ids {
             tell(&state, &tenant, &id, end).await?;
         }
@@ -69,7 +72,11 @@ impl Demo {
             FOLLOW.as_mins()
         ));
         show::line(&format!("E-mails: {} in the folder {}", count_mails(&self.mail)?, self.mail.display()));
-        Ok([simulator.violations(), simulator.unexpected().iter().map(|entry| format!("{entry:?}")).collect()].concat())
+        Ok([
+            simulator.violations(),
+            simulator.unexpected().iter().map(|entry| format!("{entry:?}")).collect(),
+        ]
+        .concat())
     }
 
     fn host(&self, simulator: &Simulator) -> Result<(Host, Store, TenantId), Box<dyn Error>> {
@@ -80,7 +87,8 @@ impl Demo {
             ("DEFENDER_API_URL", &simulator.url()),
             ("DEFENDER_LOGIN_URL", &simulator.url()),
         ];
-        let vars: Vars = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let vars: Vars =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut problems = Problems::default();
         let connection = credentials::Connection::from_vars(&vars, &mut problems);
         let folder = Channel::Folder { name: "demo".to_owned(), path: self.mail.clone() };
@@ -133,12 +141,14 @@ async fn tell(state: &State, tenant: &TenantId, id: &AlertId, now: Timestamp) ->
         let platform = last.device.known().and_then(|device| device.os_platform.as_deref()).unwrap_or("");
         show::line(&format!("{}  {}", one_line(severity, 20), one_line(&last.alert.title, 90)));
         show::line(&format!("  on {} {}", one_line(device, 60), one_line(platform, 30)));
-        let mut states: Vec<&str> = case.value.history.iter().filter_map(|entry| entry.state).map(EffectState::word).collect();
+        let mut states: Vec<&str> =
+            case.value.history.iter().filter_map(|entry| entry.state).map(EffectState::word).collect();
         states.dedup();
         // An alert that joined another one's isolation: how that stands by now.
         if let Some(device) = case.value.about.as_ref().filter(|_| last.claim.is_some()) {
             let claim: Option<Stored<Claim>> = state.get(&Claim::key(tenant, device), now).await?;
-            states.extend(claim.map(|claim| claim.value.state.word()).filter(|now| states.last() != Some(now)));
+            states
+                .extend(claim.map(|claim| claim.value.state.word()).filter(|now| states.last() != Some(now)));
         }
         show::line(&match last.decision.answer {
             Answer::Isolate => format!("  isolation {}", states.join(" → ")),
@@ -161,7 +171,10 @@ async fn tell(state: &State, tenant: &TenantId, id: &AlertId, now: Timestamp) ->
 
 fn count_mails(folder: &std::path::Path) -> Result<usize, std::io::Error> {
     match std::fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.filter_map(Result::ok).filter(|entry| entry.path().extension().is_some_and(|kind| kind == "eml")).count()),
+        Ok(entries) => Ok(entries
+            .filter_map(Result::ok)
+            .filter(|entry| entry.path().extension().is_some_and(|kind| kind == "eml"))
+            .count()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }

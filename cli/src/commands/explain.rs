@@ -13,7 +13,12 @@ use serde::Serialize;
 use std::sync::Arc;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cordon explain da637308392288907382_-880718168")]
+#[command(after_help = "\
+Examples:
+  cordon explain da637308392288907382_-880718168
+  cordon explain --json da637308392288907382_-880718168
+
+It reads the state file (CORDON_STATE) alone, also while a `cordon run` goes on, and asks the tenant nothing.")]
 pub(crate) struct Explain {
     /// The alert's id, as Defender and the mails give it
     #[arg(value_name = "ALERT_ID", allow_hyphen_values = true)]
@@ -57,7 +62,8 @@ impl Explain {
         };
         let state = State::new(Arc::new(store));
         match life(&state, &tenant, &self.alert, crate::clock::now()).await {
-            Ok(Some(life)) => {
+            Ok(Some(mut life)) => {
+                life.cases.iter_mut().for_each(leave_out_command_lines);
                 if self.reporting.json {
                     show::json(&life);
                 } else {
@@ -70,12 +76,17 @@ impl Explain {
                  (CORDON_STATE), or it was before the first poll",
                 self.alert
             )),
-            Err(error) => Ending::attention(error),
+            Err(error) => Ending::attention(super::run::chain(&error)),
         }
     }
 }
 
-async fn life(state: &State, tenant: &TenantId, alert: &AlertId, now: Timestamp) -> Result<Option<Life>, StateError> {
+async fn life(
+    state: &State,
+    tenant: &TenantId,
+    alert: &AlertId,
+    now: Timestamp,
+) -> Result<Option<Life>, StateError> {
     let announced: Option<Stored<Announced>> = state.get(&Announced::key(tenant, alert), now).await?;
     let Some(announced) = announced else { return Ok(None) };
     let partition = alert_partition(tenant, alert);
@@ -95,6 +106,18 @@ async fn life(state: &State, tenant: &TenantId, alert: &AlertId, now: Timestamp)
     Ok(Some(Life { alert: alert.clone(), announced: announced.value, cases, told }))
 }
 
+/// Command lines hold passwords, and what is printed is copied into tickets. The mails show them, masked.
+fn leave_out_command_lines(case: &mut Case) {
+    for evidence in &mut case.row.last.alert.evidence {
+        if let Some(line) = &mut evidence.command_line {
+            *line = format!(
+                "[left out: {} characters; the e-mail shows it with secrets masked]",
+                line.chars().count()
+            );
+        }
+    }
+}
+
 fn tell(life: &Life) {
     show::line(&format!("Alert {}", life.alert));
     let seen = &life.announced.first_seen;
@@ -112,7 +135,12 @@ fn tell(life: &Life) {
         tell_case(case);
     }
     for told in &life.told {
-        show::line(&format!("  told      {}  {}: {}", show::time(told.at), told.channel, one_line(&told.subject, 100)));
+        show::line(&format!(
+            "  told      {}  {}: {}",
+            show::time(told.at),
+            told.channel,
+            one_line(&told.subject, 100)
+        ));
     }
     if life.told.is_empty() {
         show::line("  told      nobody");

@@ -56,22 +56,25 @@ impl Run {
         let interval = settings.playbook.settings.poll.interval;
         let (host, calls) = match host(settings, store) {
             Ok(parts) => parts,
-            Err(error) => return Ending::attention(format!("cannot make an HTTP client: {}", chain(&error))),
+            Err(error) => {
+                return Ending::attention(format!("cannot make an HTTP client: {}", chain(&*error)));
+            }
         };
         if self.once {
-            once(&host, &calls, &api, self.json).await
+            Box::pin(once(&host, &calls, &api, self.json)).await
         } else {
-            tracing::info!(mode = mode.as_str(), interval_s = interval.as_secs(), "running; interrupt to stop");
-            forever(&host, interval).await
+            tracing::info!(
+                mode = mode.as_str(),
+                interval_s = interval.as_secs(),
+                "running; interrupt to stop"
+            );
+            Box::pin(forever(&host, interval)).await
         }
     }
 }
 
-fn host(settings: Settings, store: Store) -> Result<(Host, Calls), impl Error> {
-    let (reader, responder, calls) = match connect(&settings.connection, Arc::new(RealPause)) {
-        Ok(connected) => connected,
-        Err(error) => return Err(error),
-    };
+fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Box<dyn Error>> {
+    let (reader, responder, calls) = connect(&settings.connection, Arc::new(RealPause))?;
     let parts = Parts {
         tenant: settings.connection.tenant.clone(),
         portal: settings.connection.endpoints.portal.clone(),
@@ -124,10 +127,11 @@ async fn settle(host: &Host) -> Result<(Worked, Option<Timestamp>), HostError> {
     loop {
         let now = clock::now();
         let worked = host.step(now).await?;
-        let decided: u64 = [Count::DecidedIsolate, Count::DecidedPropose, Count::DecidedNone, Count::DecidedRefused]
-            .map(|count| host.tally().get(count))
-            .iter()
-            .sum();
+        let decided: u64 =
+            [Count::DecidedIsolate, Count::DecidedPropose, Count::DecidedNone, Count::DecidedRefused]
+                .map(|count| host.tally().get(count))
+                .iter()
+                .sum();
         show::progress(&format!("{} found, {decided} decided …", host.tally().get(Count::AlertsFound)));
         if worked.messages > 0 {
             continue;
@@ -164,10 +168,16 @@ fn attention(summary: &Summary, waiting: Option<Timestamp>) -> Vec<String> {
         ));
     }
     if summary.notifications.failed > 0 {
-        all.push(format!("{} attempts to tell people failed; the log says why (RUST_LOG=warn)", summary.notifications.failed));
+        all.push(format!(
+            "{} attempts to tell people failed; the log says why (RUST_LOG=warn)",
+            summary.notifications.failed
+        ));
     }
     if let Some(due) = waiting {
-        all.push(format!("work is left, the first of it due at {}: run again then (RUST_LOG=local=debug says what it waits for)", show::time(due)));
+        all.push(format!(
+            "work is left, the first of it due at {}: run again then (RUST_LOG=warn may say why)",
+            show::time(due)
+        ));
     }
     all
 }
@@ -243,8 +253,12 @@ async fn poll(host: &Host, interval: SignedDuration, mut stopped: watch::Receive
     loop {
         let now = clock::now();
         match host.poll(now).await {
-            Ok(polled) => tracing::info!(announced = polled.announced, set_aside = polled.set_aside, "polled"),
-            Err(error) => tracing::error!(error = chain(&error), "a poll did not finish; the next one goes on there"),
+            Ok(polled) => {
+                tracing::info!(announced = polled.announced, set_aside = polled.set_aside, "polled")
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "a poll did not finish; the next one goes on there")
+            }
         }
         match host.store().clean(now, 1_000) {
             Ok(removed) => tracing::debug!(removed, "expired items removed"),

@@ -23,8 +23,13 @@ use letter::Letter;
 use model::{ActionTaken, Envelope, MessageId};
 use ports::{CommitError, Count, Disposition, Expect, State, StateError, Tally, Told, Write};
 
-/// How long to wait before those channels are tried again that failed.
-const PACE: SignedDuration = SignedDuration::from_secs(30);
+/// How soon, at first and at last, those channels are tried again that failed: the wait grows with the message's
+/// age, because a mail server that asks to come back later means minutes.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
+
+/// For how long a message is tried. After that it is a dead letter, with the reason of its last failure.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The step with what it needs.
 #[derive(Debug)]
@@ -52,8 +57,8 @@ impl Notify {
         Notify { channels, state, tally, portal }
     }
 
-    /// Tells every channel that was not told yet. All are tried, whatever becomes of the others; any failure is
-    /// tried again until the queue gives the message up.
+    /// Tells every channel that was not told yet. All are tried, whatever becomes of the others; those
+    /// that failed are tried again for a day.
     pub async fn handle(&self, message: Envelope<ActionTaken>, now: Timestamp) -> Disposition {
         if !message.body.decision.tell {
             return Disposition::Done;
@@ -75,7 +80,7 @@ impl Notify {
                 failures.push(failure.to_string());
             }
         }
-        if failures.is_empty() { Disposition::Done } else { Disposition::retry(PACE, failures.join("; ")) }
+        if failures.is_empty() { Disposition::Done } else { again(&message, failures.join("; "), now) }
     }
 
     async fn tell(
@@ -103,6 +108,18 @@ impl Notify {
             .map_err(|error| not_written(error.to_string()))?;
         self.state.commit(&[write], now).await.map_err(|error: CommitError| not_written(error.to_string()))
     }
+}
+
+/// Waiting for a channel is not failing, so that an hour without a mail server loses nothing; but it has an end.
+fn again(message: &Envelope<ActionTaken>, why: String, now: Timestamp) -> Disposition {
+    let age = now.duration_since(message.occurred_at);
+    if age >= PATIENCE {
+        return Disposition::Reject {
+            reason: format!("could not be told for {} h: {why}", PATIENCE.as_hours()),
+        };
+    }
+    let wait = (age / 4).clamp(FIRST_WAIT, LONGEST_WAIT);
+    Disposition::Defer { until: now.checked_add(wait).unwrap_or(now), why }
 }
 
 /// What later messages about the same device have in common, by which mail clients put them together.

@@ -71,7 +71,12 @@ impl Poll {
     pub async fn run(&self, now: Timestamp) -> Result<Polled, PollError> {
         let key = Cursor::key(&self.tenant);
         let stored: Option<Stored<Cursor>> = self.state.get(&key, now).await?;
+        let is_first = stored.is_none();
         let mut progress = self.start(stored, now);
+        if is_first {
+            // Where the first poll began must outlive its failure: the next one would begin later.
+            self.save(&mut progress, now).await?;
+        }
         let mut round = Round::default();
         let from = back(progress.cursor.stamp, self.overlap).max(progress.cursor.floor);
         let to = later(now.max(progress.cursor.stamp), SKEW);

@@ -13,7 +13,7 @@ use crate::{
 use defender::{ApiError, Reached};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionKind, ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceId, EffectState, MachineAction,
+    ActionKind, ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceId, EffectState, MachineAction, Mode,
     one_line,
 };
 use ports::{Claim, Count};
@@ -27,6 +27,26 @@ struct Fresh {
 }
 
 impl Respond {
+    /// The request that was made on account of this alert and of which its message has not heard the end, because
+    /// the answer was lost or whoever asked has died. It is settled whatever would be decided by now: the alert may
+    /// have become too old, or the mode another one, and the device may be cut off all the same.
+    pub(crate) async fn own_request(&self, work: &Work) -> Result<Option<Held>, Stop> {
+        let Some(device) = work.device_id() else { return Ok(None) };
+        let held = self.read_claim(device, work.now).await?;
+        Ok(held.filter(|held| is_awaited(work, &held.claim)))
+    }
+
+    /// Settles the request that [`Respond::own_request`] has found.
+    pub(crate) async fn settle_own(&self, work: &mut Work, held: Held) -> Result<(), Stop> {
+        match held.claim.state {
+            EffectState::Requesting | EffectState::Unknown => {
+                let device = held.claim.device.clone();
+                Box::pin(self.look_for_own(work, &device, Some(held))).await
+            }
+            _ => self.join(work, Some(held)).await,
+        }
+    }
+
     /// Isolates the device of this alert, or finds out why not to.
     pub(crate) async fn act(&self, work: &mut Work) -> Result<(), Stop> {
         // The policy never answers `isolate` for a device that it does not know.
@@ -36,7 +56,9 @@ impl Respond {
         let held = self.read_claim(&device, work.now).await?;
         match held.as_ref().map(|held| held.claim.state) {
             Some(EffectState::Requested | EffectState::Pending) => self.join(work, held).await,
-            Some(EffectState::Requesting | EffectState::Unknown) => self.look_for_own(work, &device, held).await,
+            Some(EffectState::Requesting | EffectState::Unknown) => {
+                Box::pin(self.look_for_own(work, &device, held)).await
+            }
             Some(EffectState::Claimed) => self.go_on(work, &device, held).await,
             // An earlier generation is over, or never began; how the device stands now is read below.
             None
@@ -157,7 +179,7 @@ impl Respond {
         };
         let due = held.claim.due;
         if let Ok(actions) = self.reader.actions_of(device, work.call()).await
-            && let Some(action) = actions.iter().find(|action| action.carries(&held.claim.id))
+            && let Some(action) = self.own_action(&held.claim, &actions)
         {
             return self.found_own(work, held, action).await;
         }
@@ -176,7 +198,7 @@ impl Respond {
             let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
             Stop::Defer { until: after(work.now, wait), why: error.to_string() }
         })?;
-        if let Some(action) = actions.iter().find(|action| action.carries(&held.claim.id)) {
+        if let Some(action) = self.own_action(&held.claim, &actions) {
             return self.found_own(work, held, action).await;
         }
         if work.now < held.claim.due {
@@ -188,12 +210,28 @@ impl Respond {
         self.go_on(work, device, Some(held)).await
     }
 
+    /// What was decided when the request was made, which was an isolation, in force, whatever would be decided by
+    /// now.
+    fn decision_behind(&self, claim: &Claim, work: &Work) -> Decision {
+        let recorded = work.case.as_ref().map(|case| &case.value.last);
+        if let Some(last) = recorded.filter(|last| last.claim.as_ref() == Some(&claim.id)) {
+            return last.decision.clone();
+        }
+        let body = &work.message.body;
+        let decision = self.decide(&body.found.alert, &body.device, work);
+        if what_follows(&decision).1 {
+            return decision;
+        }
+        let (forbidden_by, doubts) = (Vec::new(), Vec::new());
+        Decision { answer: Answer::Isolate, mode: Mode::Enforce, forbidden_by, doubts, tell: true, ..decision }
+    }
+
     async fn found_own(&self, work: &mut Work, held: Held, action: &MachineAction) -> Result<(), Stop> {
         let body = &work.message.body;
         let fresh = Fresh {
             alert: body.found.alert.clone(),
             device: body.device.clone(),
-            decision: self.decide(&body.found.alert, &body.device, work),
+            decision: self.decision_behind(&held.claim, work),
             actions: Vec::new(),
         };
         self.requested(work, held, &fresh, action).await
@@ -216,10 +254,14 @@ impl Respond {
         fresh: &Fresh,
         action: &MachineAction,
     ) -> Result<(), Stop> {
-        let is_ours = |held: &Held| action.carries(&held.claim.id);
-        if before.as_ref().is_some_and(|held| is_ours(held) && held.claim.state == EffectState::Succeeded) {
-            return self.join(work, before).await;
-        }
+        let before = match before {
+            Some(held) if self.own_action(&held.claim, std::slice::from_ref(action)).is_some() => match held.claim.state {
+                EffectState::Succeeded => return self.join(work, Some(held)).await,
+                state if !is_over(state) => return self.requested(work, held, fresh, action).await,
+                _ => Some(held),
+            },
+            before => before,
+        };
         let known = before.as_ref().is_some_and(|held| {
             held.claim.state == EffectState::Adopted && held.claim.action.as_ref() == Some(&action.id)
         });
@@ -247,7 +289,7 @@ impl Respond {
         let Some(held) = held else { return Err(Stop::Retry("there is no claim to join".to_owned())) };
         let claim = &held.claim;
         let body = &work.message.body;
-        let mut decision = self.decide(&body.found.alert, &body.device, work);
+        let mut decision = self.decision_behind(claim, work);
         // What people read about the device is the isolation that it gets, not the one it might have got.
         decision.isolation_type = claim.isolation_type;
         let own = claim.alert == body.found.alert.id;
@@ -305,6 +347,31 @@ impl Respond {
     fn comment(&self, claim: &Claim, alert: &Alert) -> String {
         let text = &self.playbook.settings.isolation.comment;
         format!("{text}: alert {}, {} {}", alert.id, one_line(&alert.title, 120), claim.id.marker())
+    }
+}
+
+/// Whether this alert's message has yet to hear the end of the claim: it was claimed on its account, or the alert's
+/// last outcome is about it.
+fn is_awaited(work: &Work, claim: &Claim) -> bool {
+    let found = &work.message.body.found;
+    // A claim from before this alert was first seen stands for an earlier life of it.
+    let on_account = claim.alert == found.alert.id && claim.claimed_at >= found.first_seen.at;
+    match claim.state {
+        EffectState::Requesting | EffectState::Unknown => on_account,
+        EffectState::Requested
+        | EffectState::Pending
+        | EffectState::Succeeded
+        | EffectState::Failed
+        | EffectState::TimedOut
+        | EffectState::Cancelled => match work.case.as_ref().map(|case| &case.value) {
+            None => on_account,
+            Some(case) => case.last.claim.as_ref() == Some(&claim.id) && case.last.revision == found.revision,
+        },
+        EffectState::Claimed
+        | EffectState::Adopted
+        | EffectState::Refused
+        | EffectState::Observed
+        | EffectState::Proposed => false,
     }
 }
 

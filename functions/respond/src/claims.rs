@@ -2,7 +2,7 @@
 
 use crate::{Respond, Stop, Work};
 use jiff::{SignedDuration, Timestamp};
-use model::{ActionId, ClaimId, DeviceId, EffectState, IsolationType};
+use model::{ActionId, ClaimId, DeviceId, EffectState, IsolationType, MachineAction};
 use ports::{Claim, Expect, OpenEffect, Stored, Write};
 
 /// How long after a call began it may still be under way, by the widest count: the reads before it, its own
@@ -10,7 +10,7 @@ use ports::{Claim, Expect, OpenEffect, Stored, Write};
 pub(crate) const QUIET: SignedDuration = SignedDuration::from_mins(3);
 
 /// When the service is first looked at after it accepted a request.
-const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(1);
+const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(2);
 
 /// The claim as it stands in the state, with the version that the next write must find.
 #[derive(Debug, Clone)]
@@ -40,6 +40,15 @@ impl Respond {
     pub(crate) async fn read_claim(&self, device: &DeviceId, now: Timestamp) -> Result<Option<Held>, Stop> {
         let stored: Option<Stored<Claim>> = self.state.get(&Claim::key(&self.tenant, device), now).await?;
         Ok(stored.map(|stored| Held { expect: Expect::Is(stored.version), claim: stored.value }))
+    }
+
+    /// The machine action that was asked for under this claim: by its last attempt, or by an earlier one that shows
+    /// only now, after its quiet time.
+    pub(crate) fn own_action<'a>(&self, claim: &Claim, actions: &'a [MachineAction]) -> Option<&'a MachineAction> {
+        (1..=claim.attempt).rev().find_map(|attempt| {
+            let id = ClaimId::of(&self.tenant, &claim.device, claim.generation, attempt);
+            actions.iter().find(|action| action.carries(&id))
+        })
     }
 
     /// Claims the device: the next generation after `before`, or the first. Nothing has been asked yet.

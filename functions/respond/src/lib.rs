@@ -126,6 +126,9 @@ impl Respond {
         if work.was_judged() {
             return self.announce_again(&work).await;
         }
+        if let Some(held) = self.own_request(&work).await? {
+            return Box::pin(self.settle_own(&mut work, held)).await;
+        }
         let body = &work.message.body;
         let decision = self.decide(&body.found.alert, &body.device, &work);
         if !work.is_newly_actionable() {

@@ -7,7 +7,10 @@ use ports::{Announced, CaseRow, Count, HistoryEntry, QueueName, Stored, Write};
 
 impl Respond {
     /// This revision is judged: remembers and announces the outcome.
-    pub(crate) async fn finish(&self, work: &mut Work, outcome: ActionTaken) -> Result<(), Stop> {
+    pub(crate) async fn finish(&self, work: &mut Work, mut outcome: ActionTaken) -> Result<(), Stop> {
+        // Who was told that it is not known yet hears the end of it, whatever that is.
+        outcome.decision.tell |=
+            work.case.as_ref().is_some_and(|case| case.value.last.state == Some(EffectState::Unknown));
         self.count_decision(&outcome.decision);
         self.record(work, outcome, Judged::Yes).await?;
         self.announce_again(work).await

@@ -15,7 +15,7 @@ pub enum Standing<'a> {
     Isolated(&'a MachineAction),
     /// A release is open, or the last thing that happened was one, at this time.
     Released(Timestamp),
-    /// The last thing that happened is that an isolation was cancelled, at this time.
+    /// Nothing is in force, and the last thing that happened is that an isolation was cancelled, at this time.
     Cancelled(Timestamp),
     /// The actions cannot be put in order.
     Unclear,
@@ -35,17 +35,24 @@ pub fn standing(actions: &[MachineAction], now: Timestamp) -> Standing<'_> {
     if let Some(open) = about.iter().rev().find(|action| action.is_open()) {
         return Standing::Isolating(open);
     }
+    // By when each ended, not by when it was asked for: one that hung may have been overtaken.
+    let ended = |action: &MachineAction| action.updated.or(action.created);
+    about.sort_by_key(|action| ended(action));
+    let mut cancelled = None;
     for action in about.into_iter().rev() {
-        let at = action.updated.or(action.created).unwrap_or(now);
+        let at = ended(action).unwrap_or(now);
         match (&action.kind, &action.status) {
             (ActionKind::Isolate, ActionStatus::Succeeded) => return Standing::Isolated(action),
-            (ActionKind::Unisolate, ActionStatus::Succeeded) => return Standing::Released(at),
-            (ActionKind::Isolate, ActionStatus::Cancelled) => return Standing::Cancelled(at),
+            (ActionKind::Unisolate, ActionStatus::Succeeded) => {
+                return cancelled.map_or(Standing::Released(at), Standing::Cancelled);
+            }
+            // It says that somebody does not want the isolation, but takes none back that is in force.
+            (ActionKind::Isolate, ActionStatus::Cancelled) => cancelled = cancelled.or(Some(at)),
             // What failed, timed out or was a cancelled release has changed nothing.
             _ => {}
         }
     }
-    Standing::Free
+    cancelled.map_or(Standing::Free, Standing::Cancelled)
 }
 
 #[cfg(test)]
@@ -101,6 +108,21 @@ mod tests {
         let scan = action("RunAntiVirusScan", "Pending", 0);
         assert_eq!(standing(&[scan], at(99)), Standing::Free);
         assert_eq!(standing(&[action("Isolate", "Cancelled", 3)], at(99)), Standing::Cancelled(at(4)));
+    }
+
+    #[test]
+    fn a_cancelled_isolation_takes_none_back_that_is_in_force() {
+        let (done, cancelled) = (action("Isolate", "Succeeded", 0), action("Isolate", "Cancelled", 5));
+        assert_eq!(standing(&[done.clone(), cancelled.clone()], at(99)), Standing::Isolated(&done));
+        let released = action("Unisolate", "Succeeded", 3);
+        assert_eq!(standing(&[done, released, cancelled], at(99)), Standing::Cancelled(at(6)));
+    }
+
+    #[test]
+    fn an_isolation_that_ended_after_the_release_is_in_force() {
+        let hung = MachineAction { updated: Some(at(20)), ..action("Isolate", "Succeeded", 5) };
+        let released = action("Unisolate", "Succeeded", 10);
+        assert_eq!(standing(&[hung.clone(), released], at(99)), Standing::Isolated(&hung));
     }
 
     #[test]

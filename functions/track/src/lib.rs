@@ -181,6 +181,7 @@ fn moved_on(case: &CaseRow, claim: &Claim, now: Timestamp) -> CaseRow {
     let mut row = case.clone();
     row.last.state = Some(claim.state);
     row.last.notes = Vec::new();
+    (row.last.claim, row.last.action) = (Some(claim.id.clone()), claim.action.clone());
     row.history.push(HistoryEntry {
         at: now,
         revision: row.last.revision.clone(),
@@ -210,9 +211,8 @@ fn state_of(action: &MachineAction) -> EffectState {
 /// offline until the service gives up after three days costs fewer than 60 looks.
 fn pace(looks: u32) -> SignedDuration {
     match looks {
-        0 | 1 => SignedDuration::from_secs(1),
-        2..=4 => SignedDuration::from_secs(1 << (looks - 1)),
-        _ => SignedDuration::from_mins(1 << (looks - 5).min(7)).min(SignedDuration::from_hours(2)),
+        0..=3 => SignedDuration::from_secs(1 << looks.max(1)),
+        _ => SignedDuration::from_mins(1 << (looks - 4).min(7)).min(SignedDuration::from_hours(2)),
     }
 }
 
@@ -246,6 +246,6 @@ mod tests {
     #[test]
     fn the_first_looks_are_quick() {
         let first: Vec<i64> = (1..=6).map(|looks| pace(looks).as_secs()).collect();
-        assert_eq!(first, [1, 2, 4, 8, 60, 120]);
+        assert_eq!(first, [2, 4, 8, 60, 120, 240]);
     }
 }

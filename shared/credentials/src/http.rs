@@ -21,7 +21,9 @@ pub fn http_client(idle_connections: usize, loopback: bool) -> Result<Client, re
         .timeout(Duration::from_secs(60))
         .pool_max_idle_per_host(idle_connections)
         .pool_idle_timeout(Duration::from_secs(50))
-        .redirect(Policy::none());
+        .redirect(Policy::none())
+        // What may be sent twice is decided by whoever sends it.
+        .retry(reqwest::retry::never());
     if loopback { builder.no_proxy() } else { builder }.build()
 }
 

@@ -137,7 +137,8 @@ fn secret_of_actor(vars: &Vars, has_client_id: bool, problems: &mut Problems) ->
 
 /// The one credential under this prefix. Exactly one kind may be set; kinds that are not built yet say so.
 fn secret(vars: &Vars, prefix: &str, needed: bool, problems: &mut Problems) -> Option<SecretString> {
-    let kinds = ["CLIENT_SECRET", "CERTIFICATE", "SECRET_ID", "FEDERATION"].map(|kind| format!("{prefix}{kind}"));
+    let kinds =
+        ["CLIENT_SECRET", "CERTIFICATE", "SECRET_ID", "FEDERATION"].map(|kind| format!("{prefix}{kind}"));
     let [client_secret, not_built @ ..] = &kinds;
     let set: Vec<&str> = kinds.iter().map(String::as_str).filter(|name| vars.get(name).is_some()).collect();
     if set.len() > 1 {
@@ -195,7 +196,9 @@ pub fn checked_url(text: &str) -> Result<String, String> {
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
-        "http" => return Err("`http://` is accepted for this machine only (127.0.0.1, ::1, localhost)".to_owned()),
+        "http" => {
+            return Err("`http://` is accepted for this machine only (127.0.0.1, ::1, localhost)".to_owned());
+        }
         other => return Err(format!("`{}:` is not `https:`", model::one_line(other, 20))),
     }
     if url.query().is_some() || url.fragment().is_some() {
@@ -221,7 +224,11 @@ mod tests {
         let vars: Vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut problems = Problems::default();
         let connection = Connection::from_vars(&vars, &mut problems);
-        if problems.is_empty() { Ok(connection.unwrap()) } else { Err(problems.iter().map(str::to_owned).collect()) }
+        if problems.is_empty() {
+            Ok(connection.unwrap())
+        } else {
+            Err(problems.iter().map(str::to_owned).collect())
+        }
     }
 
     const GOOD: [(&str, &str); 3] = [
@@ -238,19 +245,47 @@ mod tests {
 
     #[test]
     fn every_problem_is_listed_at_once() {
-        let problems = read(&[("DEFENDER_CLOUD", "moon"), ("DEFENDER_API_URL", "http://example.com")]).unwrap_err();
+        let problems =
+            read(&[("DEFENDER_CLOUD", "moon"), ("DEFENDER_API_URL", "http://example.com")]).unwrap_err();
         for name in ["TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "CLOUD", "API_URL"] {
-            assert!(problems.iter().any(|p| p.starts_with(&format!("DEFENDER_{name}"))), "{name} in {problems:?}");
+            assert!(
+                problems.iter().any(|p| p.starts_with(&format!("DEFENDER_{name}"))),
+                "{name} in {problems:?}"
+            );
         }
     }
 
     #[test]
     fn each_cloud_changes_login_audience_api_and_portal_together() {
         let cases = [
-            ("commercial", "api.security.microsoft.com", "login.microsoftonline.com", "https://api.securitycenter.microsoft.com", "security.microsoft.com"),
-            ("gcc", "api-gcc.securitycenter.microsoft.us", "login.microsoftonline.com", "https://api-gcc.securitycenter.microsoft.us", "security.microsoft.com"),
-            ("gcc-high", "api-gov.securitycenter.microsoft.us", "login.microsoftonline.us", "https://api-gov.securitycenter.microsoft.us", "security.microsoft.us"),
-            ("dod", "api-gov.securitycenter.microsoft.us", "login.microsoftonline.us", "https://api-gov.securitycenter.microsoft.us", "security.apps.mil"),
+            (
+                "commercial",
+                "api.security.microsoft.com",
+                "login.microsoftonline.com",
+                "https://api.securitycenter.microsoft.com",
+                "security.microsoft.com",
+            ),
+            (
+                "gcc",
+                "api-gcc.securitycenter.microsoft.us",
+                "login.microsoftonline.com",
+                "https://api-gcc.securitycenter.microsoft.us",
+                "security.microsoft.com",
+            ),
+            (
+                "gcc-high",
+                "api-gov.securitycenter.microsoft.us",
+                "login.microsoftonline.us",
+                "https://api-gov.securitycenter.microsoft.us",
+                "security.microsoft.us",
+            ),
+            (
+                "dod",
+                "api-gov.securitycenter.microsoft.us",
+                "login.microsoftonline.us",
+                "https://api-gov.securitycenter.microsoft.us",
+                "security.apps.mil",
+            ),
         ];
         for (cloud, api, login, audience, portal) in cases {
             let endpoints = with(&[("DEFENDER_CLOUD", cloud)]).unwrap().endpoints;
@@ -264,10 +299,21 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_only() {
-        for good in ["http://127.0.0.1:8765", "http://localhost:1/", "http://[::1]:9", "https://eu.api.security.microsoft.com"] {
+        for good in [
+            "http://127.0.0.1:8765",
+            "http://localhost:1/",
+            "http://[::1]:9",
+            "https://eu.api.security.microsoft.com",
+        ] {
             assert!(checked_url(good).is_ok(), "{good}");
         }
-        for bad in ["http://10.0.0.1", "http://127.0.0.1.example.com", "ftp://127.0.0.1", "https://u:p@example.com", "x"] {
+        for bad in [
+            "http://10.0.0.1",
+            "http://127.0.0.1.example.com",
+            "ftp://127.0.0.1",
+            "https://u:p@example.com",
+            "x",
+        ] {
             assert!(checked_url(bad).is_err(), "{bad}");
         }
     }
@@ -284,7 +330,8 @@ mod tests {
     #[test]
     fn the_acting_app_is_its_own_or_the_reading_one() {
         assert_eq!(with(&[]).unwrap().acting().client_id, "app");
-        let both = with(&[("DEFENDER_ACTOR_CLIENT_ID", "actor"), ("DEFENDER_ACTOR_CLIENT_SECRET", "s")]).unwrap();
+        let both =
+            with(&[("DEFENDER_ACTOR_CLIENT_ID", "actor"), ("DEFENDER_ACTOR_CLIENT_SECRET", "s")]).unwrap();
         assert_eq!(both.acting().client_id, "actor");
         assert!(with(&[("DEFENDER_ACTOR_CLIENT_ID", "actor")]).is_err());
         assert!(with(&[("DEFENDER_ACTOR_CLIENT_SECRET", "s")]).is_err());

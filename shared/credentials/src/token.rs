@@ -30,7 +30,8 @@ pub struct AccessToken {
 impl AccessToken {
     /// The value of the `Authorization` header, marked as sensitive. None for a token that no header can hold.
     pub fn header(&self) -> Option<header::HeaderValue> {
-        let mut value = header::HeaderValue::try_from(format!("Bearer {}", self.secret.expose_secret())).ok()?;
+        let mut value =
+            header::HeaderValue::try_from(format!("Bearer {}", self.secret.expose_secret())).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
@@ -98,7 +99,13 @@ struct Denied {
 }
 
 impl Tokens {
-    pub fn new(http: Client, endpoints: &Endpoints, tenant: &TenantId, app: Credential, calls: Calls) -> Tokens {
+    pub fn new(
+        http: Client,
+        endpoints: &Endpoints,
+        tenant: &TenantId,
+        app: Credential,
+        calls: Calls,
+    ) -> Tokens {
         Tokens {
             http,
             url: format!("{}/{tenant}/oauth2/v2.0/token", endpoints.login),
@@ -130,7 +137,8 @@ impl Tokens {
             Err(mut error) => {
                 held.token = None;
                 if let TokenError::Refused { retry_at, .. } = &mut error {
-                    let rest = held.refusal.as_ref().map_or(FIRST_REST, |before| LONGEST_REST.min(before.rest * 2));
+                    let rest =
+                        held.refusal.as_ref().map_or(FIRST_REST, |before| LONGEST_REST.min(before.rest * 2));
                     let until = now.checked_add(rest).unwrap_or(Timestamp::MAX);
                     *retry_at = until;
                     held.refusal = Some(Refusal { error: error.clone(), until, rest });
@@ -151,17 +159,12 @@ impl Tokens {
 
     async fn ask(&self, now: Timestamp) -> Result<(AccessToken, Timestamp), TokenError> {
         self.calls.one("POST token");
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.credential.client_id)
-            .append_pair("client_secret", self.credential.secret.expose_secret())
-            .append_pair("scope", &self.scope);
         let request = self
             .http
             .post(&self.url)
             .timeout(TIMEOUT)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body.finish());
+            .body(self.form());
         let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;
@@ -177,6 +180,17 @@ impl Tokens {
             return Err(self.unavailable(format!("it answered {}", status.as_u16())));
         }
         Err(refused(&denied, now))
+    }
+
+    /// The request's body. A function of its own because the serializer must not be kept across an `await`: the
+    /// future could not move between threads.
+    fn form(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.credential.client_id)
+            .append_pair("client_secret", self.credential.secret.expose_secret())
+            .append_pair("scope", &self.scope)
+            .finish()
     }
 
     fn unavailable(&self, why: String) -> TokenError {
@@ -197,8 +211,14 @@ fn refused(denied: &Denied, now: Timestamp) -> TokenError {
         Some(500_011) => "the tenant does not know the audience; is Defender for Endpoint licensed there?",
         _ => "check the tenant id, the client id and the client secret",
     };
-    let number = number.map(|number| format!("AADSTS{number}"));
-    let code = number.unwrap_or_else(|| model::one_line(&denied.error, 40));
+    // A word such as `invalid_client`; anything else is not a code, and might be what was sent.
+    let is_code =
+        |text: &str| text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let code = match number {
+        Some(number) => format!("AADSTS{number}"),
+        None if is_code(&denied.error) => denied.error.clone(),
+        None => "without a code".to_owned(),
+    };
     TokenError::Refused { code, hint, retry_at: now }
 }
 

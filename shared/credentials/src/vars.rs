@@ -38,13 +38,16 @@ impl Vars {
     /// The error names the line, never its content.
     pub fn parse_file(text: &str) -> Result<Vec<(String, String)>, String> {
         let mut found = Vec::new();
+        // Some editors begin every file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let line = line.strip_prefix("export ").unwrap_or(line);
-            let Some((name, value)) = line.split_once('=') else {
+            let named = line.split_once('=').map(|(name, value)| (name.trim(), value));
+            let Some((name, value)) = named.filter(|(name, _)| is_name(name)) else {
                 return Err(format!("line {} is not of the form NAME=value", index + 1));
             };
             let value = value.trim();
@@ -52,10 +55,16 @@ impl Vars {
                 .iter()
                 .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote))
                 .unwrap_or(value);
-            found.push((name.trim().to_owned(), unquoted.to_owned()));
+            found.push((name.to_owned(), unquoted.to_owned()));
         }
         Ok(found)
     }
+}
+
+/// Letters, digits and `_`, with no digit first. Anything else in front of a `=` is a slip, perhaps with a secret.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(allowed) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 impl FromIterator<(String, String)> for Vars {
@@ -96,7 +105,9 @@ mod tests {
     #[test]
     fn an_environment_file_is_read_and_never_overrides() {
         let mut vars: Vars = [("A".to_owned(), "process".to_owned())].into_iter().collect();
-        vars.add_defaults(Vars::parse_file("# x\nA=file\nexport B=\"two words\"\n\nC='a=b'\n").unwrap());
+        vars.add_defaults(
+            Vars::parse_file("\u{feff}# x\nA=file\nexport B=\"two words\"\n\nC='a=b'\n").unwrap(),
+        );
         assert_eq!(vars.get("A"), Some("process"));
         assert_eq!(vars.get("B"), Some("two words"));
         assert_eq!(vars.get("C"), Some("a=b"));
@@ -104,8 +115,10 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_without_its_content() {
-        let error = Vars::parse_file("A=1\nhunter2").unwrap_err();
-        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+        for line in ["hunter2", "=hunter2", "A: hunter2=x", "1hunter2=x"] {
+            let error = Vars::parse_file(&format!("A=1\n{line}")).unwrap_err();
+            assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -104,10 +104,11 @@ impl Reader {
         })
     }
 
-    /// One alert as it stands now, with its evidence. [`ApiError::NotFound`] where there is none.
+    /// One alert as it stands now, with its evidence. [`ApiError::NotFound`] where there is none, also when asked
+    /// once more.
     pub async fn alert(&self, id: &AlertId, call: Call) -> Result<Alert, ApiError> {
         let path = format!("/alerts/{}?$expand=evidence", encoded(id.as_str()));
-        self.get("GET alert", &path, call, |body| wire::read_one(body, wire::alert)).await
+        self.get_surely("GET alert", &path, call, |body| wire::read_one(body, wire::alert)).await
     }
 }
 

@@ -3,7 +3,6 @@
 //! A device is never looked up by name or address, although the service could.
 
 use crate::{ApiError, Call, Reader, Unreadable, wire};
-use jiff::SignedDuration;
 use model::{Device, DeviceId};
 
 /// The service's largest page.
@@ -19,17 +18,10 @@ pub struct MachinePage {
 }
 
 impl Reader {
-    /// A device by its machine id; none where the service does not know it. A 404 is asked for once more before
-    /// it is believed: the service is reported to give one for a device that exists.
+    /// A device by its machine id; none where the service does not know it, also when asked once more.
     pub async fn machine(&self, id: &DeviceId, call: Call) -> Result<Option<Device>, ApiError> {
         let path = format!("/machines/{id}");
-        let read = || self.get("GET machine", &path, call, |body| wire::read_one(body, wire::device));
-        let mut answer = read().await;
-        if matches!(answer, Err(ApiError::NotFound(_))) {
-            self.pause(SignedDuration::from_secs(1)).await;
-            answer = read().await;
-        }
-        match answer {
+        match self.get_surely("GET machine", &path, call, |body| wire::read_one(body, wire::device)).await {
             Ok(device) if device.id == *id => Ok(Some(device)),
             Ok(_) | Err(ApiError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),

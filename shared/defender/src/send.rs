@@ -210,8 +210,22 @@ impl Reader {
         Ok(self.transport.token(call.now).await?.roles())
     }
 
-    pub(crate) async fn pause(&self, how_long: SignedDuration) {
-        self.pause.pause(how_long).await;
+    /// Like [`Reader::get`], but a 404 is asked for once more before it is believed: the service is reported to
+    /// give one for a thing that exists.
+    pub(crate) async fn get_surely<T>(
+        &self,
+        route: &'static str,
+        path: &str,
+        call: Call,
+        decode: impl Fn(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T, ApiError> {
+        match self.get(route, path, call, &decode).await {
+            Err(ApiError::NotFound(_)) => {
+                self.pause.pause(FIRST_BACKOFF * 2).await;
+                self.get(route, path, call, &decode).await
+            }
+            answer => answer,
+        }
     }
 
     /// GETs a path below `/api` and reads its body with `decode`.
@@ -225,14 +239,17 @@ impl Reader {
         let request = Request { route, method: Method::GET, path, body: None };
         #[expect(clippy::disallowed_methods, reason = "how long a call really took bounds its retries; nothing is decided by it")]
         let started = Instant::now();
+        let left = |paused: SignedDuration| {
+            let spent = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX);
+            call.budget.saturating_sub(spent.max(paused))
+        };
         let mut backoff = FIRST_BACKOFF;
         let mut paused = SignedDuration::ZERO;
         let mut tried = 0;
         loop {
             tried += 1;
-            let spent = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX).max(paused);
-            let left = (call.budget - spent).max(SignedDuration::from_secs(1));
-            let timeout = Duration::try_from(left.min(SignedDuration::from_secs(60))).unwrap_or_default();
+            let timeout = left(paused).clamp(SignedDuration::from_secs(1), SignedDuration::from_secs(60));
+            let timeout = Duration::try_from(timeout).unwrap_or_default();
             let error = match self.transport.send(&request, call.now, timeout).await {
                 Ok(body) => match decode(&body) {
                     Ok(value) => return Ok(value),
@@ -248,11 +265,11 @@ impl Reader {
                 | ApiError::NotFound(_)
                 | ApiError::BadRequest(_) => return Err(error),
             };
-            if tried >= MAX_TRIES || wait >= left {
+            if tried >= MAX_TRIES || wait >= left(paused) {
                 return Err(error);
             }
             tracing::debug!(route, tried, wait_ms = wait.as_millis(), %error, "a read is tried again");
-            self.pause(wait).await;
+            self.pause.pause(wait).await;
             paused += wait;
             backoff *= 2;
         }

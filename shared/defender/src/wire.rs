@@ -121,6 +121,13 @@ fn surrogate(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
+/// The most that a name or a word may weigh, in bytes of JSON. One that is longer is left out and noted: it would
+/// make a message too large for a queue. Prose may be longer; whoever sends it on shortens it.
+const MAX_WORD: usize = 2_000;
+
+/// The most that a list of words may weigh.
+const MAX_WORDS: usize = 20_000;
+
 /// The most problems that one record reports.
 const MAX_PROBLEMS: usize = 20;
 
@@ -151,7 +158,18 @@ impl<'a> Fields<'a> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
+    /// A name or a word.
     fn text(&mut self, name: &str) -> Option<String> {
+        let text = self.prose(name)?;
+        if weight(&text) > MAX_WORD {
+            self.problem(name, &too_long(MAX_WORD));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text of any length.
+    fn prose(&mut self, name: &str) -> Option<String> {
         match self.present(name)? {
             Value::String(text) => Some(text.clone()),
             other => {
@@ -190,9 +208,20 @@ impl<'a> Fields<'a> {
 
     fn texts(&mut self, name: &str) -> Vec<String> {
         let mut texts = Vec::new();
+        let mut room = MAX_WORDS;
         for (index, item) in self.items(name).into_iter().enumerate() {
             match item {
-                Value::String(text) => texts.push(text.clone()),
+                Value::String(text) if weight(text) > MAX_WORD => {
+                    self.problem(&format!("{name}[{index}]"), &too_long(MAX_WORD));
+                }
+                Value::String(text) if weight(text) > room => {
+                    self.problem(name, &too_long(MAX_WORDS));
+                    break;
+                }
+                Value::String(text) => {
+                    room -= weight(text);
+                    texts.push(text.clone());
+                }
                 Value::Null => {}
                 other => self.problem(&format!("{name}[{index}]"), &expected("a string", other)),
             }
@@ -233,6 +262,15 @@ impl<'a> Fields<'a> {
             None => Err(Unreadable::new(name, "it is missing")),
         }
     }
+}
+
+/// How many bytes a text takes in a message, with its quotation marks and a comma.
+fn weight(text: &str) -> usize {
+    serde_json::to_string(text).map_or(usize::MAX, |json| json.len() + 1)
+}
+
+fn too_long(most: usize) -> String {
+    format!("it is longer than {most} bytes")
 }
 
 fn expected(what: &str, found: &Value) -> String {
@@ -282,8 +320,8 @@ pub(crate) fn alert(value: &Value) -> Result<Alert, Unreadable> {
         category: fields.text("category"),
         detection_source: fields.text("detectionSource"),
         detector_id: fields.text("detectorId"),
-        title: fields.text("title").unwrap_or_default(),
-        description: fields.text("description"),
+        title: fields.prose("title").unwrap_or_default(),
+        description: fields.prose("description"),
         created: fields.time("alertCreationTime"),
         first_event: fields.time("firstEventTime"),
         last_event: fields.time("lastEventTime"),
@@ -301,29 +339,31 @@ pub(crate) fn alert(value: &Value) -> Result<Alert, Unreadable> {
     })
 }
 
+/// Evidence is cut, or left out, by whoever sends it on: what an attacker can write here must not keep the alert
+/// from being acted upon.
 fn read_evidence(piece: &mut Fields<'_>) -> Evidence {
     Evidence {
-        kind: piece.text("entityType").unwrap_or_default(),
+        kind: piece.prose("entityType").unwrap_or_default(),
         created: piece.time("evidenceCreationTime"),
-        sha1: piece.text("sha1"),
-        sha256: piece.text("sha256"),
-        file_name: piece.text("fileName"),
-        folder: piece.text("filePath"),
+        sha1: piece.prose("sha1"),
+        sha256: piece.prose("sha256"),
+        file_name: piece.prose("fileName"),
+        folder: piece.prose("filePath"),
         process_id: piece.integer("processId"),
-        command_line: piece.text("processCommandLine"),
+        command_line: piece.prose("processCommandLine"),
         process_created: piece.time("processCreationTime"),
         parent_process_id: piece.integer("parentProcessId"),
-        parent_file_name: piece.text("parentProcessFileName"),
-        ip_address: piece.text("ipAddress"),
-        url: piece.text("url"),
-        registry_key: piece.text("registryKey"),
-        registry_hive: piece.text("registryHive"),
-        registry_value: piece.text("registryValue"),
-        account_name: piece.text("accountName"),
-        account_domain: piece.text("domainName"),
-        user_sid: piece.text("userSid"),
-        user_principal_name: piece.text("userPrincipalName"),
-        detection_status: piece.text("detectionStatus"),
+        parent_file_name: piece.prose("parentProcessFileName"),
+        ip_address: piece.prose("ipAddress"),
+        url: piece.prose("url"),
+        registry_key: piece.prose("registryKey"),
+        registry_hive: piece.prose("registryHive"),
+        registry_value: piece.prose("registryValue"),
+        account_name: piece.prose("accountName"),
+        account_domain: piece.prose("domainName"),
+        user_sid: piece.prose("userSid"),
+        user_principal_name: piece.prose("userPrincipalName"),
+        detection_status: piece.prose("detectionStatus"),
     }
 }
 
@@ -360,7 +400,7 @@ pub(crate) fn action(value: &Value) -> Result<MachineAction, Unreadable> {
         status: fields.text("status").ok_or_else(|| missing("status"))?.into(),
         scope: fields.text("scope"),
         requestor: fields.text("requestor"),
-        comment: fields.text("requestorComment"),
+        comment: fields.prose("requestorComment"),
         device: fields.text("machineId").and_then(|id| id.parse().ok()),
         created: fields.time("creationDateTimeUtc"),
         // Microsoft's pages print both names; the service is reported to send the first.

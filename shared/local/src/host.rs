@@ -19,9 +19,6 @@ use respond::Respond;
 use std::sync::Arc;
 use track::{Track, TrackError, Tracked};
 
-/// How many messages of one queue are taken at a time.
-const BATCH: usize = 10;
-
 /// What a host is made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -46,6 +43,7 @@ pub struct Host {
     respond: Respond,
     track: Track,
     notify: Notify,
+    tenant: TenantId,
     store: Store,
     tally: Tally,
 }
@@ -108,6 +106,7 @@ impl Host {
                 state: state.clone(),
                 tally: tally.clone(),
             },
+            tenant: tenant.clone(),
             respond: Respond {
                 tenant,
                 reader,
@@ -140,7 +139,7 @@ impl Host {
         Ok(polled)
     }
 
-    /// One round: some messages of every queue, and a look at every open isolation that is due.
+    /// One round: a message of every queue, and a look at every open isolation that is due.
     pub async fn step(&self, now: Timestamp) -> Result<Worked, HostError> {
         let mut messages = 0;
         // Acting comes before finding out more, and both before telling.
@@ -175,18 +174,24 @@ impl Host {
         Ok(self.track.run(now).await?)
     }
 
-    /// Takes some messages of one queue through its step. How many there were.
+    /// Takes one message of a queue through its step, if there is one; how many there were. One at a time, so
+    /// that each is handled at a `now` that is its own: what a step derives from it must not be over already.
     pub async fn consume(&self, queue: QueueName, now: Timestamp) -> Result<usize, HostError> {
-        let deliveries = self.store.receive(queue, BATCH, now).await?;
+        let deliveries = self.store.receive(queue, 1, now).await?;
         let count = deliveries.len();
+        let tenant = &self.tenant;
         for delivery in deliveries {
             let body = &delivery.body;
             let disposition = match queue {
-                QueueName::AlertsFound => dispatch(body, |found| self.enrich.handle(found, now)).await,
-                QueueName::AlertsEnriched => {
-                    dispatch(body, |enriched| self.respond.handle(enriched, now)).await
+                QueueName::AlertsFound => {
+                    dispatch(tenant, body, now, |found| self.enrich.handle(found, now)).await
                 }
-                QueueName::ActionsTaken => dispatch(body, |taken| self.notify.handle(taken, now)).await,
+                QueueName::AlertsEnriched => {
+                    dispatch(tenant, body, now, |enriched| self.respond.handle(enriched, now)).await
+                }
+                QueueName::ActionsTaken => {
+                    dispatch(tenant, body, now, |taken| self.notify.handle(taken, now)).await
+                }
             };
             self.settle(queue, delivery, disposition, now).await?;
         }

@@ -13,7 +13,7 @@ use ports::{
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 /// How long a delivery stays invisible to others: longer than any step works on one message.
-pub const VISIBILITY: SignedDuration = SignedDuration::from_mins(3);
+pub const VISIBILITY: SignedDuration = SignedDuration::from_mins(6);
 
 /// The most messages in one `receive`, as in SQS.
 const MAX_BATCH: usize = 10;

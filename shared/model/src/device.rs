@@ -90,8 +90,20 @@ impl Device {
     pub fn class(&self) -> Option<DeviceClass> {
         const WORKSTATIONS: [&str; 3] = ["windows10", "windows11", "macos"];
         const KNOWN_FAMILIES: [&str; 14] = [
-            "windows", "linux", "ubuntu", "debian", "redhat", "rhel", "centos", "suse", "sles", "oraclelinux",
-            "amazonlinux", "fedora", "ios", "android",
+            "windows",
+            "linux",
+            "ubuntu",
+            "debian",
+            "redhat",
+            "rhel",
+            "centos",
+            "suse",
+            "sles",
+            "oraclelinux",
+            "amazonlinux",
+            "fedora",
+            "ios",
+            "android",
         ];
         let platform = self.os_platform.as_deref()?.trim().to_ascii_lowercase();
         if WORKSTATIONS.contains(&platform.as_str()) {
@@ -107,11 +119,16 @@ impl Device {
 /// What is known of the device when an alert is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "it is moved once per alert, and the large variant is the usual one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved once per alert, and the large variant is the usual one"
+)]
 pub enum DeviceFact {
     Known(Device),
     /// The alert names no usable device, or the service does not know it.
-    Unknown { why: String },
+    Unknown {
+        why: String,
+    },
 }
 
 impl DeviceFact {
@@ -140,7 +157,9 @@ mod tests {
         for platform in ["Windows10", "Windows11", "macOS", "windows11"] {
             assert_eq!(class_of(Some(platform)), Some(DeviceClass::Workstation), "{platform}");
         }
-        for platform in ["Windows10WVD", "Windows11WVD", "WindowsServer2022", "Linux", "Windows7", "Ubuntu", "iOS"] {
+        for platform in
+            ["Windows10WVD", "Windows11WVD", "WindowsServer2022", "Linux", "Windows7", "Ubuntu", "iOS"]
+        {
             assert_eq!(class_of(Some(platform)), Some(DeviceClass::Server), "{platform}");
         }
     }

@@ -68,9 +68,11 @@ fn opaque(text: &str, max: usize) -> Option<String> {
 fn guid(text: &str) -> Option<String> {
     let dashes = [8, 13, 18, 23];
     let good = text.len() == 36
-        && text.bytes().enumerate().all(|(i, b)| {
-            if dashes.contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() }
-        });
+        && text.bytes().enumerate().all(
+            |(i, b)| {
+                if dashes.contains(&i) { b == b'-' } else { b.is_ascii_hexdigit() }
+            },
+        );
     good.then(|| text.to_ascii_lowercase())
 }
 
@@ -147,7 +149,13 @@ mod tests {
     fn a_machine_id_is_forty_hex_digits_and_nothing_else() {
         let good = "1E5BC9D7E413DDD7902C2932E418702B84D0CC07";
         assert_eq!(good.parse::<DeviceId>().unwrap().as_str(), good.to_lowercase());
-        for bad in ["", "pc1", "1e5bc9d7e413ddd7902c2932e418702b", "1e5bc9d7e413ddd7902c2932e418702b84d0cc0g", "../isolate"] {
+        for bad in [
+            "",
+            "pc1",
+            "1e5bc9d7e413ddd7902c2932e418702b",
+            "1e5bc9d7e413ddd7902c2932e418702b84d0cc0g",
+            "../isolate",
+        ] {
             assert!(bad.parse::<DeviceId>().is_err(), "{bad}");
         }
     }

@@ -4,8 +4,8 @@
 //! writer writes only the latest. An optional field may be added without a new version; anything else is one.
 
 use crate::{
-    ActionId, Alert, ClaimId, Decision, DeviceFact, DeviceRef, EffectState, EvidenceIdentity, MessageId, Mode,
-    Revision, TenantId,
+    ActionId, Alert, ClaimId, Decision, DeviceFact, DeviceRef, EffectState, EvidenceIdentity, MessageId,
+    Mode, Revision, TenantId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -70,9 +70,11 @@ impl<B: Body> Envelope<B> {
         }
     }
 
-    /// The message as it travels.
+    /// The message as it travels. The two characters that JSON allows and SQS does not are escaped: a command
+    /// line may hold them, and one such message must not stop the queue.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(self)
+        let text = serde_json::to_string(self)?;
+        Ok(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"))
     }
 
     pub fn decode(text: &str) -> Result<Self, Undecodable> {
@@ -180,7 +182,13 @@ mod tests {
         alert.device = Some(device.clone());
         let evidence = EvidenceIdentity::all(&alert);
         let revision = Revision::of(&alert, &evidence);
-        AlertFound { alert, revision, evidence, devices: vec![device], first_seen: FirstSeen { at: at(), mode: Mode::Enforce } }
+        AlertFound {
+            alert,
+            revision,
+            evidence,
+            devices: vec![device],
+            first_seen: FirstSeen { at: at(), mode: Mode::Enforce },
+        }
     }
 
     fn enriched() -> AlertEnriched {
@@ -219,7 +227,11 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
         let latest = folder.join(format!("{}.v{}.json", B::KIND, B::VERSION));
         let text = std::fs::read_to_string(&latest).unwrap_or_else(|_| {
-            panic!("{} is missing; it should hold:\n{}", latest.display(), serde_json::to_string_pretty(&envelope).unwrap())
+            panic!(
+                "{} is missing; it should hold:\n{}",
+                latest.display(),
+                serde_json::to_string_pretty(&envelope).unwrap()
+            )
         });
         assert_eq!(Envelope::decode(&text).unwrap(), envelope, "the latest fixture is what is written today");
         for version in 1..B::VERSION {
@@ -240,7 +252,10 @@ mod tests {
         let mut newer = serde_json::to_value(Envelope::new(&tenant(), &["x"], "t", at(), found())).unwrap();
         newer["version"] = 99.into();
         newer["body"] = "something else entirely".into();
-        assert!(matches!(Envelope::<AlertFound>::decode(&newer.to_string()), Err(Undecodable::Newer { version: 99, .. })));
+        assert!(matches!(
+            Envelope::<AlertFound>::decode(&newer.to_string()),
+            Err(Undecodable::Newer { version: 99, .. })
+        ));
         assert!(matches!(Envelope::<AlertFound>::decode("not JSON"), Err(Undecodable::Malformed { .. })));
         let other = Envelope::new(&tenant(), &["x"], "t", at(), enriched()).encode().unwrap();
         assert!(matches!(Envelope::<AlertFound>::decode(&other), Err(Undecodable::WrongKind { .. })));
@@ -258,6 +273,16 @@ mod tests {
     fn ticks_of_a_hundred_nanoseconds_survive() {
         let text = Envelope::new(&tenant(), &["x"], "t", at(), found()).encode().unwrap();
         assert!(text.contains("10:00:00.1234567Z"), "{text}");
+    }
+
+    #[test]
+    fn characters_that_a_queue_refuses_are_escaped() {
+        let mut body = found();
+        body.alert.title = "a\u{fffe}b\u{ffff}c\u{1}".into();
+        let envelope = Envelope::new(&tenant(), &["x"], "t", at(), body);
+        let text = envelope.encode().unwrap();
+        assert!(!text.contains(['\u{fffe}', '\u{ffff}', '\u{1}']), "{text}");
+        assert_eq!(Envelope::decode(&text).unwrap(), envelope);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Enumerations that the service may extend: known words have a variant, every other word is kept as it came.
 //!
-//! Comparison of words is without case, because Microsoft's pages and its services disagree about it.
+//! Words are compared by their letters and digits alone and without case, because Microsoft's pages and services
+//! disagree: `InformationalExpectedActivity` is also printed as "Informational, expected activity".
 
 /// Defines an enum with one variant per known word and `Other(String)` for the rest, with serde as a string.
 macro_rules! open_enum {
@@ -29,7 +30,7 @@ macro_rules! open_enum {
 
         impl From<&str> for $name {
             fn from(word: &str) -> Self {
-                $(if word.eq_ignore_ascii_case($word) { return Self::$variant; })+
+                $(if $crate::open_enum::same(word, $word) { return Self::$variant; })+
                 Self::Other(word.to_owned())
             }
         }
@@ -55,3 +56,24 @@ macro_rules! open_enum {
 }
 
 pub(crate) use open_enum;
+
+/// Whether two words differ in nothing but case, blanks and punctuation.
+pub(crate) fn same(word: &str, known: &str) -> bool {
+    let letters = |text: &str| -> Vec<u8> {
+        text.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase()).collect()
+    };
+    word.is_ascii() && letters(word) == letters(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Classification;
+
+    #[test]
+    fn a_word_is_known_however_it_is_punctuated() {
+        let printed = Classification::from("Informational, expected activity");
+        assert_eq!(printed, Classification::InformationalExpectedActivity);
+        assert!(matches!(Classification::from("False"), Classification::Other(_)));
+        assert!(matches!(Classification::from(""), Classification::Other(_)));
+    }
+}

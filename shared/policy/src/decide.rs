@@ -8,7 +8,8 @@ use crate::{
     rules::{Rule, Ruling, Rulings},
 };
 use model::{
-    Alert, Answer, Decision, DeviceFact, DeviceRef, IsolationType, Mode, Onboarding, PolicyNote, one_line,
+    Alert, AlertStatus, Answer, Classification, Decision, DeviceFact, DeviceRef, IsolationType, Mode,
+    Onboarding, PolicyNote, one_line,
 };
 use std::collections::BTreeMap;
 
@@ -167,12 +168,29 @@ fn severity_doubts(alert: &Alert) -> Vec<String> {
     doubt.into_iter().collect()
 }
 
+/// A status or a classification that is not understood may be one that forbids acting.
+fn word_doubts(alert: &Alert) -> Vec<String> {
+    let mut doubts = Vec::new();
+    match &alert.status {
+        None => doubts.push("the alert has no status".to_owned()),
+        Some(AlertStatus::Other(word)) => {
+            doubts.push(format!("the alert's status `{}` is not known", one_line(word, 60)));
+        }
+        Some(AlertStatus::Unknown | AlertStatus::New | AlertStatus::InProgress | AlertStatus::Resolved) => {}
+    }
+    if let Some(Classification::Other(word)) = &alert.classification {
+        doubts.push(format!("the alert's classification `{}` is not known", one_line(word, 60)));
+    }
+    doubts
+}
+
 /// What else about alert and device forbids acting on them.
 fn doubts(case: &Case<'_>) -> Vec<String> {
     let mut doubts = Vec::new();
     if !case.alert.unreadable.is_empty() {
         doubts.push(format!("the alert could not be read in full: {}", unreadable(&case.alert.unreadable)));
     }
+    doubts.extend(word_doubts(case.alert));
     let device = match case.device {
         DeviceFact::Known(device) => device,
         DeviceFact::Unknown { why } => {

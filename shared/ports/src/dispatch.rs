@@ -4,7 +4,7 @@
 //! messages.
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Body, Envelope, Undecodable};
+use model::{Body, Envelope, TenantId, Undecodable};
 use std::{
     any::Any,
     future::Future,
@@ -40,21 +40,37 @@ impl Disposition {
     }
 }
 
-/// Runs a step on one body. A panic in the step is a failure of this message alone.
-pub async fn dispatch<B, F>(body: &str, step: impl FnOnce(Envelope<B>) -> F) -> Disposition
+/// Runs a step on one body. A panic in the step is a failure of this message alone; a message of another tenant
+/// than the one that the step works for is set aside.
+pub async fn dispatch<B, F>(
+    tenant: &TenantId,
+    body: &str,
+    now: Timestamp,
+    step: impl FnOnce(Envelope<B>) -> F,
+) -> Disposition
 where
     B: Body,
     F: Future<Output = Disposition>,
 {
     let envelope = match Envelope::<B>::decode(body) {
         Ok(envelope) => envelope,
+        // To be left for a newer reader, however long that takes: waiting is not failing.
         Err(newer @ Undecodable::Newer { .. }) => {
-            return Disposition::retry(SignedDuration::from_mins(1), newer);
+            let until = now.checked_add(SignedDuration::from_mins(1)).unwrap_or(now);
+            return Disposition::Defer { until, why: newer.to_string() };
         }
         Err(hopeless @ (Undecodable::WrongKind { .. } | Undecodable::Malformed { .. })) => {
             return Disposition::Reject { reason: hopeless.to_string() };
         }
     };
+    if envelope.tenant != *tenant {
+        let reason = format!(
+            "it belongs to tenant {}, and DEFENDER_TENANT_ID says {tenant}: use one state per tenant",
+            envelope.tenant
+        );
+        tracing::error!(kind = B::KIND, id = %envelope.id, reason, "set aside");
+        return Disposition::Reject { reason };
+    }
     let (id, trace) = (envelope.id.clone(), envelope.trace.clone());
     // Boxed, because a step's future is large and would be copied through every caller's frame.
     let disposition = match catch_unwind(AssertUnwindSafe(|| Box::pin(step(envelope)))) {
@@ -104,8 +120,16 @@ mod tests {
     use super::*;
     use model::AlertEnriched;
 
+    const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+
+    async fn run_for(tenant: &str, body: &str) -> Disposition {
+        let tenant = tenant.parse().unwrap();
+        dispatch::<AlertEnriched, _>(&tenant, body, Timestamp::UNIX_EPOCH, async |_| panic!("on purpose"))
+            .await
+    }
+
     async fn run(body: &str) -> Disposition {
-        dispatch::<AlertEnriched, _>(body, async |_| panic!("on purpose")).await
+        run_for(TENANT, body).await
     }
 
     fn fixture() -> String {
@@ -128,6 +152,13 @@ mod tests {
     #[tokio::test]
     async fn a_newer_version_is_left_for_a_newer_reader() {
         let newer = fixture().replace("\"version\": 1", "\"version\": 2");
-        assert!(matches!(run(&newer).await, Disposition::Retry { .. }));
+        assert!(matches!(run(&newer).await, Disposition::Defer { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_message_of_another_tenant_is_set_aside() {
+        let disposition = run_for("99999999-2222-3333-4444-555555555555", &fixture()).await;
+        let Disposition::Reject { reason } = disposition else { panic!("should be set aside") };
+        assert!(reason.contains("DEFENDER_TENANT_ID"), "{reason}");
     }
 }

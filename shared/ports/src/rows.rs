@@ -143,11 +143,21 @@ impl CaseRow {
     }
 
     /// The announcement of the last outcome. Its id counts the outcomes, so that the same outcome announced
-    /// twice is one message to whoever tells people.
+    /// twice is one message to whoever tells people. How a claim has ended is one message by itself: `track` may
+    /// announce that while `respond` is counting another outcome.
     pub fn announcement(&self, tenant: &TenantId, trace: &str) -> Envelope<ActionTaken> {
         let device = self.about.as_ref().map_or("none", DeviceId::as_str);
         let told = self.told.to_string();
-        let identity = [self.last.alert.id.as_str(), device, &told];
+        let ended = |state: &EffectState| {
+            use EffectState::{Cancelled, Failed, Succeeded, TimedOut};
+            matches!(state, Succeeded | Failed | TimedOut | Cancelled)
+        };
+        let identity = match (&self.last.claim, self.last.state.filter(ended)) {
+            (Some(claim), Some(end)) => {
+                [self.last.alert.id.as_str(), device, claim.as_str(), end.word()].to_vec()
+            }
+            _ => [self.last.alert.id.as_str(), device, &told].to_vec(),
+        };
         Envelope::new(tenant, &identity, trace, self.decided_at, self.last.clone())
     }
 }

@@ -36,8 +36,8 @@ fn notify(channels: &[policy::Channel]) -> (Notify, Arc<Memory>, Tally) {
 
 async fn again(notify: &Notify) -> String {
     match notify.handle(envelope(requested()), now()).await {
-        Disposition::Retry { why, after } => {
-            assert_eq!(after.as_secs(), 30);
+        Disposition::Defer { why, until } => {
+            assert!(until > now());
             why
         }
         other => panic!("should be tried again: {other:?}"),
@@ -124,4 +124,27 @@ async fn what_nobody_is_to_be_told_is_not_told() {
     quiet.decision.tell = false;
     assert_eq!(notify.handle(envelope(quiet), now()).await, Disposition::Done);
     assert!(!path.exists() && memory.keys().is_empty());
+}
+
+#[tokio::test]
+async fn a_channel_that_fails_is_tried_for_a_day_and_ever_more_rarely() {
+    let base = tempfile::tempdir().unwrap();
+    let file = base.path().join("out");
+    fs::write(&file, "a file where the folder should be").unwrap();
+    let (notify, ..) = notify(&[folder(&file)]);
+    let begun = envelope(requested()).occurred_at;
+    let mut waits = Vec::new();
+    for minutes in [0, 10, 600] {
+        let now = begun + jiff::SignedDuration::from_mins(minutes);
+        match notify.handle(envelope(requested()), now).await {
+            Disposition::Defer { until, .. } => waits.push(until.duration_since(now).as_secs()),
+            other => panic!("should be tried again: {other:?}"),
+        }
+    }
+    assert_eq!(waits, [30, 150, 900]);
+    let a_day_later = begun + jiff::SignedDuration::from_hours(24);
+    match notify.handle(envelope(requested()), a_day_later).await {
+        Disposition::Reject { reason } => assert!(reason.contains("24 h"), "{reason}"),
+        other => panic!("should be set aside: {other:?}"),
+    }
 }

@@ -58,7 +58,7 @@ async fn tell(settings: Settings) -> Result<(), String> {
     let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
     match notify.handle(envelope(requested()), now()).await {
         Disposition::Done => Ok(()),
-        Disposition::Retry { why, .. } => Err(why),
+        Disposition::Defer { why, .. } => Err(why),
         other => panic!("unexpected: {other:?}"),
     }
 }

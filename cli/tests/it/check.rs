@@ -1,0 +1,160 @@
+//! `cordon check`: what it finds, and that it changes nothing anywhere.
+
+use crate::site::{Ended, Site, one_high};
+use serde_json::{Value, json};
+use simulator::{DEFAULT_CLIENT, DEFAULT_SECRET, Fault, FaultKind, World, demo_world};
+
+const READS: &[&str] = &["Alert.Read.All", "Machine.Read.All"];
+
+/// Checks twice, for people and as JSON; both must end alike and change nothing.
+#[track_caller]
+fn check(site: &Site) -> (Ended, Value) {
+    let before = site.listing();
+    let text = site.cordon(&["check"]);
+    let json = site.cordon(&["check", "--json"]);
+    assert_eq!(text.code, json.code);
+    assert_eq!(site.listing(), before, "nothing is written");
+    assert_eq!(site.effects(), Vec::<String>::new());
+    site.assert_well_behaved();
+    let report = json.json();
+    assert_eq!(text.complaints().len(), json.complaints().len());
+    let said: Vec<&str> =
+        report["attention"].as_array().unwrap().iter().map(|said| said.as_str().unwrap()).collect();
+    assert_eq!(
+        said,
+        json.complaints().iter().map(|line| line.trim_start_matches("cordon: ")).collect::<Vec<_>>()
+    );
+    (text, report)
+}
+
+fn app(roles: &[&str]) -> World {
+    one_high().app(DEFAULT_CLIENT, DEFAULT_SECRET, roles)
+}
+
+#[test]
+fn all_is_well_where_it_is() {
+    let site = Site::new(demo_world(crate::site::now())).enforcing();
+    let (ended, report) = check(&site);
+    let text = ended.well();
+    for words in [
+        "enforce",
+        "18 policies",
+        "Alert.Read.All",
+        "Machine.Isolate",
+        "1 server, 7 workstation",
+        "all is well",
+    ] {
+        assert!(text.contains(words), "`{words}` in {text}");
+    }
+    assert_eq!(report["mode"], "enforce");
+    assert_eq!(report["devices"], json!({"server": 1, "workstation": 7}));
+    assert_eq!(report["reader_roles"], json!(["Alert.Read.All", "Machine.Read.All", "Machine.Isolate"]));
+    assert_eq!(report["actor_roles"], report["reader_roles"]);
+    assert_eq!(report["channels"], json!(["mail-folder"]));
+    assert_eq!(report["attention"], json!([]));
+    assert_eq!(site.listing(), Vec::<String>::new());
+}
+
+#[test]
+fn an_app_that_must_isolate_and_may_not_needs_attention() {
+    let mut site = Site::new(app(READS)).enforcing();
+    let (ended, _) = check(&site);
+    ended.complains(1, &["DEFENDER_CLIENT_ID", "Machine.Isolate", "admin consent"]);
+    assert_eq!(ended.complaints().len(), 1);
+    assert!(!ended.stdout.contains("all is well"));
+    // Who only looks needs no such role.
+    site.unset("CORDON_MODE");
+    check(&site).0.well();
+}
+
+#[test]
+fn an_app_that_must_read_and_may_not_needs_attention() {
+    for (roles, missing) in [
+        (&["Machine.Read.All"][..], "Alert.Read.All or Alert.ReadWrite.All"),
+        (&["Alert.Read.All"], "Machine.Read.All or Machine.ReadWrite.All"),
+        (&[], "Alert.Read.All"),
+    ] {
+        let (ended, _) = check(&Site::new(app(roles)));
+        ended.complains(1, &["DEFENDER_CLIENT_ID", missing]);
+    }
+    check(&Site::new(app(&["Alert.ReadWrite.All", "Machine.ReadWrite.All"]))).0.well();
+}
+
+#[test]
+fn the_app_that_acts_is_asked_for_its_own_role() {
+    let with_actor = |roles: &[&str]| {
+        Site::new(app(READS).app("actor", "actor's secret", roles))
+            .enforcing()
+            .with("DEFENDER_ACTOR_CLIENT_ID", "actor")
+            .with("DEFENDER_ACTOR_CLIENT_SECRET", "actor's secret")
+    };
+    let site = with_actor(&["Machine.Isolate"]);
+    let (ended, report) = check(&site);
+    assert_eq!(
+        (&report["reader_roles"], &report["actor_roles"]),
+        (&json!(READS), &json!(["Machine.Isolate"]))
+    );
+    ended.well();
+    // The role of the one does not count for the other.
+    let (ended, _) = check(&with_actor(&["Alert.Read.All"]));
+    ended.complains(1, &["DEFENDER_ACTOR_CLIENT_ID", "Machine.Isolate"]);
+    assert_eq!(ended.complaints().len(), 1);
+
+    let mut site = with_actor(&["Machine.Isolate"]);
+    site.set("DEFENDER_ACTOR_CLIENT_SECRET", "wrong");
+    site.cordon(&["check"])
+        .complains(2, &["cordon: DEFENDER_ACTOR_CLIENT_SECRET", "the client secret is wrong"]);
+    site.set("DEFENDER_ACTOR_CLIENT_ID", "nobody");
+    site.cordon(&["check"]).complains(2, &["cordon: DEFENDER_ACTOR_CLIENT_ID", "AADSTS700016"]);
+}
+
+#[test]
+fn an_asset_list_past_its_review_needs_attention() {
+    let list = |day: &str| {
+        format!(
+            "[[lists]]\nname = \"domain-controllers\"\nowner = \"identity team\"\nreview_by = {day}\ntags = [\"dc\"]\n"
+        )
+    };
+    let mut site = Site::new(one_high());
+    site.write_playbook("assets.toml", &list("2020-01-31"));
+    let (ended, report) = check(&site);
+    ended.complains(1, &["assets.toml", "domain-controllers", "2020-01-31"]);
+    assert!(ended.stdout.contains("OVERDUE"), "{}", ended.stdout);
+    assert!(report["asset_lists"][0].as_str().unwrap().contains("identity team"));
+    site.write_playbook("assets.toml", &list("2999-01-31"));
+    assert!(!check(&site).0.well().contains("OVERDUE"));
+}
+
+#[test]
+fn a_playbook_that_tells_nobody_needs_attention() {
+    let mut site = Site::new(one_high());
+    site.write_playbook("playbook.toml", "");
+    check(&site).0.complains(1, &["[[channels]]", "nobody is told"]);
+}
+
+#[test]
+fn devices_of_an_unknown_platform_are_counted_as_such() {
+    let mut world = one_high();
+    world.machines[0].os_platform = Some("Toaster 3".to_owned());
+    assert_eq!(check(&Site::new(world)).1["devices"], json!({"unknown platform": 1}));
+}
+
+#[test]
+fn devices_that_cannot_be_listed_need_attention_and_the_rest_is_reported() {
+    let site = Site::new(
+        one_high()
+            .fault(Fault::once("GET machines", FaultKind::Throttle { retry_after: Some(600) }).always()),
+    );
+    let ended = site.cordon(&["check"]);
+    ended.complains(1, &["the devices could not be listed", "quota"]);
+    assert!(ended.stdout.contains("Alert.Read.All"), "{}", ended.stdout);
+}
+
+#[test]
+fn it_needs_no_state_file_and_minds_none() {
+    let site = Site::new(one_high());
+    std::fs::write(site.path("cordon.db"), "not a database").unwrap();
+    check(&site).0.well();
+    let site = Site::new(one_high()).with("CORDON_STATE", "nowhere/cordon.db");
+    check(&site).0.well();
+}

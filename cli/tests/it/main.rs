@@ -1,0 +1,25 @@
+//! The `cordon` program as its users meet it: a process with settings, a folder, and a simulated tenant.
+//!
+//! What the steps do is tested where they are; here it is exit codes, what is printed, and what lies in the folder
+//! afterwards.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on should stop"
+)]
+
+mod check;
+mod demo;
+mod explain;
+mod once;
+mod secrets;
+mod service;
+mod settings;
+mod site;
+mod state;
+mod steady;
+mod usage;
