@@ -5,13 +5,16 @@
 use defender::{ApiError, Call, Reader};
 use jiff::{SignedDuration, Timestamp};
 use model::{AlertEnriched, AlertFound, DeviceFact, DeviceId, DeviceRef, Envelope, TenantId, one_line};
-use ports::{Count, DeviceRow, Disposition, Expect, Queue, QueueName, State, Stored, Tally, Write};
+use ports::{Count, DeviceRow, Disposition, Expect, Queue, QueueError, QueueName, State, Stored, Tally, Write};
 
 /// How long one read of the tenant may take, retries included.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(20);
 
 /// When to come back after our own queue or state failed.
 const SOON: SignedDuration = SignedDuration::from_secs(10);
+
+/// For how long a device is asked for before its alert is decided without it.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
 /// The step with all that it needs.
 #[derive(Debug, Clone)]
@@ -39,7 +42,7 @@ impl Enrich {
                     let why = format!("`{}` is not a machine id (40 hexadecimal digits)", one_line(text, 80));
                     (DeviceFact::Unknown { why }, now)
                 }
-                DeviceRef::Id(id) => match self.device(id, now).await {
+                DeviceRef::Id(id) => match self.device(id, found.first_seen.at, now).await {
                     Ok(read) => read,
                     Err(disposition) => return disposition,
                 },
@@ -47,8 +50,10 @@ impl Enrich {
             out.push(self.enriched(&found, Some(device), &message.trace, fact, observed_at, now));
         }
         for result in self.queue.send(QueueName::AlertsEnriched, &out, now).await {
-            if let Err(error) = result {
-                return Disposition::retry(SOON, error);
+            match result {
+                Ok(()) => {}
+                Err(error @ QueueError::Unavailable(_)) => return soon(error, now),
+                Err(error @ QueueError::TooLarge { .. }) => return Disposition::Reject { reason: error.to_string() },
             }
         }
         self.tally.one(Count::AlertsEnriched);
@@ -76,10 +81,15 @@ impl Enrich {
 
     /// The device from the cache while it is fresh, or else from the service, with the time at which it was
     /// read.
-    async fn device(&self, id: &DeviceId, now: Timestamp) -> Result<(DeviceFact, Timestamp), Disposition> {
+    async fn device(
+        &self,
+        id: &DeviceId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(DeviceFact, Timestamp), Disposition> {
         let key = DeviceRow::key(&self.tenant, id);
         let cached: Option<Stored<DeviceRow>> =
-            self.state.get(&key, now).await.map_err(|error| Disposition::retry(SOON, error))?;
+            self.state.get(&key, now).await.map_err(|error| soon(error, now))?;
         if let Some(row) = cached.map(|cached| cached.value).filter(|row| row.is_fresh(now)) {
             return Ok((DeviceFact::Known(row.device), row.observed_at));
         }
@@ -89,19 +99,24 @@ impl Enrich {
                 let why = format!("the service does not know the device {id}");
                 return Ok((DeviceFact::Unknown { why }, now));
             }
-            Err(error) => return unread(&error, now).map(|fact| (fact, now)),
+            Err(error) => return unread(&error, since, now).map(|fact| (fact, now)),
         };
         let row = DeviceRow { device, observed_at: now };
         let write = Write::put(key, &row, Expect::Any, DeviceRow::expires(now));
         let write = write.map_err(|error| Disposition::retry(SOON, error))?;
-        self.state.commit(&[write], now).await.map_err(|error| Disposition::retry(SOON, error))?;
+        self.state.commit(&[write], now).await.map_err(|error| soon(error, now))?;
         Ok((DeviceFact::Known(row.device), now))
     }
 }
 
-/// What may pass is waited for, which is not failing; what will not pass is a fact for the policy.
-fn unread(error: &ApiError, now: Timestamp) -> Result<DeviceFact, Disposition> {
-    match error.passes_in() {
+/// Something of ours is not available: waiting is not failing, so that no alert becomes a dead letter for it.
+fn soon(error: impl std::fmt::Display, now: Timestamp) -> Disposition {
+    Disposition::Defer { until: now.checked_add(SOON).unwrap_or(now), why: format!("{error}") }
+}
+
+/// What may pass is waited for, for a while; what will not pass is a fact for the policy.
+fn unread(error: &ApiError, since: Timestamp, now: Timestamp) -> Result<DeviceFact, Disposition> {
+    match error.passes_in().filter(|_| now.duration_since(since) < PATIENCE) {
         Some(wait) => {
             let until = now.checked_add(wait).unwrap_or(Timestamp::MAX);
             Err(Disposition::Defer { until, why: error.to_string() })

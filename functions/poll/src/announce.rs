@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use model::{
     Alert, AlertFound, AlertId, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Revision, one_line,
 };
-use ports::{Announced, Count, Key, MAX_COMMIT, QueueName, Stored, Write};
+use ports::{Announced, Count, Key, MAX_COMMIT, QueueError, QueueName, Stored, Write};
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, HashMap},
@@ -59,17 +59,26 @@ impl Poll {
             let results = self.queue.send(QueueName::AlertsFound, &messages, now).await;
             let mut writes = Vec::new();
             let mut failures = Vec::new();
-            for (result, (key, before, after)) in results.into_iter().zip(notes) {
+            for ((result, message), (key, before, after)) in results.into_iter().zip(&messages).zip(notes) {
                 match result {
                     Ok(()) => {
-                        let expires = Announced::expires(now);
-                        writes.push(Write::put(key, &after, Stored::expected(before.as_ref()), expires)?);
+                        round.polled.announced += 1;
+                        self.tally.one(Count::AlertsFound);
                     }
-                    Err(error) => failures.push(error),
+                    // It will never be sent; it must not hold up what comes after it.
+                    Err(error @ QueueError::TooLarge { .. }) => {
+                        let id = &message.body.alert.id;
+                        self.set_one_aside(id.as_str(), &format!("alert {id}: {error}"), now).await?;
+                        round.polled.set_aside += 1;
+                    }
+                    Err(error @ QueueError::Unavailable(_)) => {
+                        failures.push(error);
+                        continue;
+                    }
                 }
+                let expires = Announced::expires(now);
+                writes.push(Write::put(key, &after, Stored::expected(before.as_ref()), expires)?);
             }
-            round.polled.announced += writes.len();
-            self.tally.add(Count::AlertsFound, writes.len() as u64);
             for some in writes.chunks(MAX_COMMIT) {
                 self.state.commit(some, now).await?;
             }
@@ -128,6 +137,12 @@ impl Poll {
         Some(News { message, key, before, after: Announced { first_seen, revisions, evidence } })
     }
 
+    async fn set_one_aside(&self, what: &str, reason: &str, now: Timestamp) -> Result<(), PollError> {
+        tracing::error!(reason, "set aside");
+        let set_aside = self.queue.set_aside(QueueName::AlertsFound, &self.tenant, what, reason, now).await;
+        set_aside.map_err(|first| PollError::Send { failed: 1, all: 1, first })
+    }
+
     /// Sets aside records that have no usable id, each once: a record that stays in the window would otherwise
     /// be set aside again with every poll.
     async fn set_aside(
@@ -143,11 +158,7 @@ impl Poll {
                 continue;
             }
             let reason = format!("a record of the alert list has no usable id: {}", one_line(&record.to_string(), 300));
-            tracing::error!(reason, "set aside");
-            self.queue
-                .set_aside(QueueName::AlertsFound, &self.tenant, &record.record, &reason, now)
-                .await
-                .map_err(|first| PollError::Send { failed: 1, all: unreadable.len(), first })?;
+            self.set_one_aside(&record.record, &reason, now).await?;
             let write = Write::put(key, &now, ports::Expect::Any, Announced::expires(now))?;
             self.state.commit(&[write], now).await?;
             polled.set_aside += 1;

@@ -79,7 +79,7 @@ impl Poll {
         }
         let mut round = Round::default();
         let from = back(progress.cursor.stamp, self.overlap).max(progress.cursor.floor);
-        let to = later(now.max(progress.cursor.stamp), SKEW);
+        let to = later(on_tick(now).max(progress.cursor.stamp), SKEW);
 
         // The earliest window last, so that the cursor moves forward as windows are finished.
         let mut windows = vec![Window { from, to }];
@@ -116,7 +116,16 @@ impl Poll {
     fn start(&self, stored: Option<Stored<Cursor>>, now: Timestamp) -> Progress {
         let expect = Stored::expected(stored.as_ref());
         let begin = on_tick(back(now, self.lookback));
-        let cursor = stored.map_or(Cursor { stamp: begin, floor: begin, last_success: None }, |stored| stored.value);
+        let mut cursor =
+            stored.map_or(Cursor { stamp: begin, floor: begin, last_success: None }, |stored| stored.value);
+        let latest = later(now, SKEW);
+        if cursor.stamp > latest || cursor.floor > latest {
+            tracing::error!(
+                stamp = %cursor.stamp, floor = %cursor.floor, %begin,
+                "the cursor lies in the future: the clock was wrong, or is; reading begins anew"
+            );
+            (cursor.stamp, cursor.floor) = (cursor.stamp.min(begin), cursor.floor.min(begin));
+        }
         Progress { cursor, expect }
     }
 
@@ -167,7 +176,7 @@ impl Progress {
     /// Moves the cursor to the latest stamp that was confirmed; never back, and never past the clock.
     fn advance(&mut self, confirmed: Option<Timestamp>, now: Timestamp) {
         if let Some(stamp) = confirmed {
-            self.cursor.stamp = self.cursor.stamp.max(stamp.min(now));
+            self.cursor.stamp = self.cursor.stamp.max(stamp.min(on_tick(now)));
         }
     }
 }

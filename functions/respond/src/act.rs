@@ -5,18 +5,25 @@
 //! and is repeated only after a quiet time in which none appeared.
 
 use crate::{
-    Respond, Stop, Work,
+    Respond, SOON, Stop, Work,
     claims::{Held, Requesting},
+    later,
     standing::{Standing, standing},
     what_follows,
 };
 use defender::{ApiError, Reached};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionKind, ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceId, EffectState, MachineAction, Mode,
-    one_line,
+    ActionKind, ActionStatus, ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceId,
+    EffectState, MachineAction, Mode, one_line,
 };
 use ports::{Claim, Count};
+
+/// For how long an open isolation counts as open without asking the service.
+const RECENT: SignedDuration = SignedDuration::from_mins(1);
+
+/// A decided isolation that has not been asked for after this time is news.
+const LONG: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was read just before the call.
 struct Fresh {
@@ -41,9 +48,9 @@ impl Respond {
         match held.claim.state {
             EffectState::Requesting | EffectState::Unknown => {
                 let device = held.claim.device.clone();
-                Box::pin(self.look_for_own(work, &device, Some(held))).await
+                Box::pin(self.look_for_own(work, &device, held)).await
             }
-            _ => self.join(work, Some(held)).await,
+            _ => self.join(work, &held.claim).await,
         }
     }
 
@@ -51,35 +58,32 @@ impl Respond {
     pub(crate) async fn act(&self, work: &mut Work) -> Result<(), Stop> {
         // The policy never answers `isolate` for a device that it does not know.
         let Some(device) = work.message.body.device.known().map(|device| device.id.clone()) else {
-            return Err(Stop::Retry("an isolation without a device was decided".to_owned()));
+            return Err(Stop::Broken("an isolation without a device was decided".to_owned()));
         };
-        let held = self.read_claim(&device, work.now).await?;
-        match held.as_ref().map(|held| held.claim.state) {
-            Some(EffectState::Requested | EffectState::Pending) => self.join(work, held).await,
-            Some(EffectState::Requesting | EffectState::Unknown) => {
+        let Some(held) = self.read_claim(&device, work.now).await? else {
+            return self.go_on(work, &device, None).await;
+        };
+        match held.claim.state {
+            EffectState::Requested | EffectState::Pending => self.join_open(work, held).await,
+            EffectState::Requesting | EffectState::Unknown => {
                 Box::pin(self.look_for_own(work, &device, held)).await
             }
-            Some(EffectState::Claimed) => self.go_on(work, &device, held).await,
-            // An earlier generation is over, or never began; how the device stands now is read below.
-            None
-            | Some(
-                EffectState::Succeeded
-                | EffectState::Adopted
-                | EffectState::Failed
-                | EffectState::TimedOut
-                | EffectState::Cancelled
-                | EffectState::Refused
-                | EffectState::Observed
-                | EffectState::Proposed,
-            ) => self.go_on(work, &device, held).await,
+            // Nothing was asked, or an earlier generation is over; how the device stands now is read below.
+            EffectState::Claimed
+            | EffectState::Succeeded
+            | EffectState::Adopted
+            | EffectState::Failed
+            | EffectState::TimedOut
+            | EffectState::Cancelled
+            | EffectState::Refused
+            | EffectState::Observed
+            | EffectState::Proposed => self.go_on(work, &device, Some(held)).await,
         }
     }
 
     /// Reads the alert, the device and its machine actions as they are now, judges once more, and asks if all of
     /// it still says so.
     async fn go_on(&self, work: &mut Work, device: &DeviceId, before: Option<Held>) -> Result<(), Stop> {
-        let how = work.message.body.found.alert.id.clone();
-        tracing::debug!(alert = %how, %device, "about to act");
         let fresh = match self.read_again(work, device).await? {
             Ok(fresh) => fresh,
             Err(doubt) => return self.refuse(work, before, doubt).await,
@@ -125,7 +129,13 @@ impl Respond {
     }
 
     /// The one place where a device is cut off.
-    async fn ask(&self, work: &mut Work, device: &DeviceId, proof: Requesting, fresh: &Fresh) -> Result<(), Stop> {
+    async fn ask(
+        &self,
+        work: &mut Work,
+        device: &DeviceId,
+        proof: Requesting,
+        fresh: &Fresh,
+    ) -> Result<(), Stop> {
         let comment = self.comment(proof.claim(), &fresh.alert);
         let how = fresh.decision.isolation_type;
         let answer = self.responder.isolate(device, how, &comment, work.now).await;
@@ -138,7 +148,11 @@ impl Respond {
                     self.adopt(work, device, Some(held), fresh, &action).await
                 };
             }
-            Ok(_) => return self.is_unknown(work, device, held, "the service answered with another machine action").await,
+            Ok(_) => {
+                return self
+                    .is_unknown(work, device, held, "the service answered with another machine action")
+                    .await;
+            }
             Err(failed) => failed,
         };
         let why = failed.error.to_string();
@@ -148,14 +162,16 @@ impl Respond {
         }
         if let Some(wait) = failed.error.passes_in() {
             self.settle(held, EffectState::Claimed, None, work.now).await?;
-            return Err(Stop::Defer { until: after(work.now, wait), why });
+            return Err(Stop::Defer { until: later(work.now, wait), why });
         }
         // "Already in progress" comes as a 400 whose code is not documented: look rather than guess.
-        if let ApiError::BadRequest(_) = failed.error
-            && let Ok(actions) = self.reader.actions_of(device, work.call()).await
-            && let Standing::Isolating(action) | Standing::Isolated(action) = standing(&actions, work.now)
-        {
-            return self.adopt(work, device, Some(held), fresh, action).await;
+        if let ApiError::BadRequest(_) = failed.error {
+            let Ok(actions) = self.reader.actions_of(device, work.call()).await else {
+                return self.is_unknown(work, device, held, &why).await;
+            };
+            if let Standing::Isolating(action) | Standing::Isolated(action) = standing(&actions, work.now) {
+                return self.adopt(work, device, Some(held), fresh, action).await;
+            }
         }
         let hint = match failed.error {
             ApiError::Forbidden(_) => "; does the app that acts hold Machine.Isolate?",
@@ -164,7 +180,13 @@ impl Respond {
         let held = self.settle(held, EffectState::Failed, None, work.now).await?;
         self.tally.one(Count::IsolationsFailed);
         let outcome = on_claim(
-            outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Failed), vec![format!("{why}{hint}")]),
+            outcome_of(
+                work,
+                fresh,
+                fresh.decision.clone(),
+                Some(EffectState::Failed),
+                vec![format!("{why}{hint}")],
+            ),
             &held.claim,
         );
         self.finish(work, outcome).await
@@ -172,7 +194,13 @@ impl Respond {
 
     /// The call may or may not have reached the service. If our marker can be seen already it has; if not, only
     /// the quiet time can tell.
-    async fn is_unknown(&self, work: &mut Work, device: &DeviceId, held: Held, why: &str) -> Result<(), Stop> {
+    async fn is_unknown(
+        &self,
+        work: &mut Work,
+        device: &DeviceId,
+        held: Held,
+        why: &str,
+    ) -> Result<(), Stop> {
         let held = match held.claim.state {
             EffectState::Unknown => held,
             _ => self.settle(held, EffectState::Unknown, None, work.now).await?,
@@ -185,18 +213,21 @@ impl Respond {
         }
         let body = &work.message.body;
         let decision = self.decide(&body.found.alert, &body.device, work);
-        let note = format!("{why}; whether the service has acted is read from its machine actions until {due:.0}");
+        let note =
+            format!("{why}; whether the service has acted is read from its machine actions until {due:.0}");
         let outcome = on_claim(work.outcome(decision, Some(EffectState::Unknown), vec![note]), &held.claim);
         self.announce_meanwhile(work, outcome).await?;
-        Err(Stop::Defer { until: due, why: "it is not known yet whether the isolation was asked for".to_owned() })
+        Err(Stop::Defer {
+            until: due,
+            why: "it is not known yet whether the isolation was asked for".to_owned(),
+        })
     }
 
     /// A request whose answer nobody has recorded: settles it by reading.
-    async fn look_for_own(&self, work: &mut Work, device: &DeviceId, held: Option<Held>) -> Result<(), Stop> {
-        let Some(held) = held else { return self.go_on(work, device, None).await };
+    async fn look_for_own(&self, work: &mut Work, device: &DeviceId, held: Held) -> Result<(), Stop> {
         let actions = self.reader.actions_of(device, work.call()).await.map_err(|error| {
             let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
-            Stop::Defer { until: after(work.now, wait), why: error.to_string() }
+            Stop::Defer { until: later(work.now, wait), why: error.to_string() }
         })?;
         if let Some(action) = self.own_action(&held.claim, &actions) {
             return self.found_own(work, held, action).await;
@@ -223,7 +254,14 @@ impl Respond {
             return decision;
         }
         let (forbidden_by, doubts) = (Vec::new(), Vec::new());
-        Decision { answer: Answer::Isolate, mode: Mode::Enforce, forbidden_by, doubts, tell: true, ..decision }
+        Decision {
+            answer: Answer::Isolate,
+            mode: Mode::Enforce,
+            forbidden_by,
+            doubts,
+            tell: true,
+            ..decision
+        }
     }
 
     async fn found_own(&self, work: &mut Work, held: Held, action: &MachineAction) -> Result<(), Stop> {
@@ -237,10 +275,17 @@ impl Respond {
         self.requested(work, held, &fresh, action).await
     }
 
-    async fn requested(&self, work: &mut Work, held: Held, fresh: &Fresh, action: &MachineAction) -> Result<(), Stop> {
+    async fn requested(
+        &self,
+        work: &mut Work,
+        held: Held,
+        fresh: &Fresh,
+        action: &MachineAction,
+    ) -> Result<(), Stop> {
         let held = self.settle(held, EffectState::Requested, Some(action.id.clone()), work.now).await?;
         self.tally.one(Count::IsolationsRequested);
-        let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Requested), Vec::new());
+        let outcome =
+            outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Requested), Vec::new());
         self.finish(work, on_claim(outcome, &held.claim)).await
     }
 
@@ -255,11 +300,13 @@ impl Respond {
         action: &MachineAction,
     ) -> Result<(), Stop> {
         let before = match before {
-            Some(held) if self.own_action(&held.claim, std::slice::from_ref(action)).is_some() => match held.claim.state {
-                EffectState::Succeeded => return self.join(work, Some(held)).await,
-                state if !is_over(state) => return self.requested(work, held, fresh, action).await,
-                _ => Some(held),
-            },
+            Some(held) if self.own_action(&held.claim, std::slice::from_ref(action)).is_some() => {
+                match held.claim.state {
+                    EffectState::Succeeded => return self.join(work, &held.claim).await,
+                    state if !is_over(state) => return self.requested(work, held, fresh, action).await,
+                    _ => Some(held),
+                }
+            }
             before => before,
         };
         let known = before.as_ref().is_some_and(|held| {
@@ -284,10 +331,32 @@ impl Respond {
         self.finish(work, on_claim(outcome, &held.claim)).await
     }
 
+    /// This alert's device is being cut off on account of another one, as far as the state knows. If that was a
+    /// while ago, the service is asked whether it is still so: an isolation that has failed meanwhile must not be
+    /// joined. Then `track` is made to look, and this alert comes again.
+    async fn join_open(&self, work: &mut Work, held: Held) -> Result<(), Stop> {
+        let is_recent = work.now.duration_since(held.claim.changed_at) < RECENT;
+        let Some(action) = held.claim.action.clone().filter(|_| !is_recent) else {
+            return self.join(work, &held.claim).await;
+        };
+        let has_ended = match self.reader.action(&action, work.call()).await {
+            Ok(action) => !action.is_open() && action.status != ActionStatus::Succeeded,
+            Err(ApiError::NotFound(_)) => true,
+            Err(error) => {
+                let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
+                return Err(Stop::Defer { until: later(work.now, wait), why: error.to_string() });
+            }
+        };
+        if !has_ended {
+            return self.join(work, &held.claim).await;
+        }
+        self.have_looked_at(held, work.now).await?;
+        let why = "the isolation that this alert would have joined has ended".to_owned();
+        Err(Stop::Defer { until: later(work.now, SOON), why })
+    }
+
     /// This alert's device is already being cut off on account of another one.
-    async fn join(&self, work: &mut Work, held: Option<Held>) -> Result<(), Stop> {
-        let Some(held) = held else { return Err(Stop::Retry("there is no claim to join".to_owned())) };
-        let claim = &held.claim;
+    async fn join(&self, work: &mut Work, claim: &Claim) -> Result<(), Stop> {
         let body = &work.message.body;
         let mut decision = self.decision_behind(claim, work);
         // What people read about the device is the isolation that it gets, not the one it might have got.
@@ -321,7 +390,7 @@ impl Respond {
     /// The inner error is a doubt: reading will not get better by itself.
     async fn read_again(&self, work: &Work, device: &DeviceId) -> Result<Result<Fresh, String>, Stop> {
         let doubt_or_wait = |what: &str, error: &ApiError| match error.passes_in() {
-            Some(wait) => Err(Stop::Defer { until: after(work.now, wait), why: format!("{what}: {error}") }),
+            Some(wait) => Err(Stop::Defer { until: later(work.now, wait), why: format!("{what}: {error}") }),
             None => Ok(format!("{what} could not be read just before acting: {error}")),
         };
         let id = &work.message.body.found.alert.id;
@@ -344,9 +413,28 @@ impl Respond {
         Ok(Ok(Fresh { alert, device: fact, decision, actions }))
     }
 
+    /// An isolation was decided and cannot be asked for yet. If that goes on for a while, people hear of it: they
+    /// may have to act in Cordon's place.
+    pub(crate) async fn tell_delay(
+        &self,
+        work: &mut Work,
+        decision: Decision,
+        why: &str,
+    ) -> Result<(), Stop> {
+        let waiting = work.now.duration_since(work.message.body.found.first_seen.at);
+        let is_known = work.case.as_ref().is_some_and(|case| case.value.last.claim.is_some());
+        if waiting < LONG || is_known {
+            return Ok(());
+        }
+        let note = format!("not asked for yet, after {} min: {why}", waiting.as_mins());
+        let outcome = work.outcome(decision, Some(EffectState::Claimed), vec![note]);
+        self.announce_meanwhile(work, outcome).await
+    }
+
     fn comment(&self, claim: &Claim, alert: &Alert) -> String {
         let text = &self.playbook.settings.isolation.comment;
-        format!("{text}: alert {}, {} {}", alert.id, one_line(&alert.title, 120), claim.id.marker())
+        // The mark comes first, where nothing can cut it off.
+        format!("{} {text}: alert {}, {}", claim.id.marker(), alert.id, one_line(&alert.title, 120))
     }
 }
 
@@ -412,8 +500,4 @@ fn on_claim(mut outcome: ActionTaken, claim: &Claim) -> ActionTaken {
     outcome.claim = Some(claim.id.clone());
     outcome.action = claim.action.clone();
     outcome
-}
-
-fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -1,13 +1,16 @@
 //! The claim on a device, moved from state to state by conditional writes: whoever loses a race writes nothing.
 
-use crate::{Respond, Stop, Work};
+use crate::{READ_BUDGET, Respond, Stop, Work, later};
+use defender::EFFECT_TIMEOUT;
 use jiff::{SignedDuration, Timestamp};
-use model::{ActionId, ClaimId, DeviceId, EffectState, IsolationType, MachineAction};
+use model::{ActionId, ActionKind, ClaimId, DeviceId, EffectState, IsolationType, MachineAction};
 use ports::{Claim, Expect, OpenEffect, Stored, Write};
 
-/// How long after a call began it may still be under way, by the widest count: the reads before it, its own
-/// time-out twice (a rejected token), and the time in which the service may still finish what it was sent.
-pub(crate) const QUIET: SignedDuration = SignedDuration::from_mins(3);
+/// How long after a message was taken its call may still be under way, by the widest count: three reads before it,
+/// each of which may be made twice; its own time-out, twice because of a rejected token; as long again for tokens;
+/// and a minute in which the service may finish what it was sent.
+pub(crate) const QUIET: SignedDuration =
+    SignedDuration::from_secs(6 * READ_BUDGET.as_secs() + 4 * EFFECT_TIMEOUT.as_secs().cast_signed() + 60);
 
 /// When the service is first looked at after it accepted a request.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(2);
@@ -44,11 +47,28 @@ impl Respond {
 
     /// The machine action that was asked for under this claim: by its last attempt, or by an earlier one that shows
     /// only now, after its quiet time.
-    pub(crate) fn own_action<'a>(&self, claim: &Claim, actions: &'a [MachineAction]) -> Option<&'a MachineAction> {
+    pub(crate) fn own_action<'a>(
+        &self,
+        claim: &Claim,
+        actions: &'a [MachineAction],
+    ) -> Option<&'a MachineAction> {
         (1..=claim.attempt).rev().find_map(|attempt| {
-            let id = ClaimId::of(&self.tenant, &claim.device, claim.generation, attempt);
-            actions.iter().find(|action| action.carries(&id))
+            let id = self.claim_id(claim, attempt);
+            actions.iter().find(|action| action.kind == ActionKind::Isolate && action.carries(&id))
         })
+    }
+
+    /// The id of one attempt of a claim. When it was claimed is part of it: the same generation may come again after
+    /// the state was lost, and must not find what an earlier life has asked for.
+    fn claim_id(&self, claim: &Claim, attempt: u32) -> ClaimId {
+        ClaimId::of(&self.tenant, &claim.device, claim.generation, attempt, claim.claimed_at)
+    }
+
+    /// Has the open machine action looked at soon: it has ended, and `track` does not know yet.
+    pub(crate) async fn have_looked_at(&self, held: Held, now: Timestamp) -> Result<(), Stop> {
+        let Held { mut claim, expect } = held;
+        claim.due = now;
+        self.write(Held { claim, expect }, now).await.map(|_| ())
     }
 
     /// Claims the device: the next generation after `before`, or the first. Nothing has been asked yet.
@@ -64,7 +84,7 @@ impl Respond {
             device: device.clone(),
             generation,
             attempt: 0,
-            id: ClaimId::of(&self.tenant, device, generation, 0),
+            id: ClaimId::of(&self.tenant, device, generation, 0, work.now),
             state: EffectState::Claimed,
             alert: work.message.body.found.alert.id.clone(),
             isolation_type: how,
@@ -79,14 +99,19 @@ impl Respond {
     }
 
     /// Moves the claim to `requesting`: from here on the call may be under way, until the quiet time is over.
-    pub(crate) async fn begin_request(&self, held: Held, work: &Work, how: IsolationType) -> Result<Requesting, Stop> {
+    pub(crate) async fn begin_request(
+        &self,
+        held: Held,
+        work: &Work,
+        how: IsolationType,
+    ) -> Result<Requesting, Stop> {
         let Held { mut claim, expect } = held;
         claim.attempt += 1;
-        claim.id = ClaimId::of(&self.tenant, &claim.device, claim.generation, claim.attempt);
+        claim.id = self.claim_id(&claim, claim.attempt);
         claim.alert = work.message.body.found.alert.id.clone();
         claim.isolation_type = how;
         claim.state = EffectState::Requesting;
-        claim.due = work.now.checked_add(QUIET).unwrap_or(Timestamp::MAX);
+        claim.due = later(work.now, QUIET);
         claim.changed_at = work.now;
         let held = self.write(Held { claim, expect }, work.now).await?;
         Ok(Requesting { held })
@@ -102,7 +127,7 @@ impl Respond {
     ) -> Result<Held, Stop> {
         let Held { mut claim, expect } = held;
         if state.is_open() {
-            claim.due = now.checked_add(FIRST_LOOK).unwrap_or(now);
+            claim.due = later(now, FIRST_LOOK);
             claim.looks = 0;
         }
         claim.state = state;
@@ -117,7 +142,10 @@ impl Respond {
         let key = Claim::key(&self.tenant, &claim.device);
         let open_key = OpenEffect::key(&self.tenant, &claim.device);
         let must_be_followed = match claim.state {
-            EffectState::Requesting | EffectState::Unknown | EffectState::Requested | EffectState::Pending => true,
+            EffectState::Requesting
+            | EffectState::Unknown
+            | EffectState::Requested
+            | EffectState::Pending => true,
             EffectState::Claimed
             | EffectState::Succeeded
             | EffectState::Failed
@@ -137,7 +165,7 @@ impl Respond {
         let written: Option<Stored<Claim>> = self.state.get(&key, now).await?;
         match written {
             Some(stored) if stored.value == claim => Ok(Held { expect: Expect::Is(stored.version), claim }),
-            _ => Err(Stop::Retry("somebody else has taken the claim over".to_owned())),
+            _ => Err(Stop::Again("somebody else has taken the claim over".to_owned())),
         }
     }
 }

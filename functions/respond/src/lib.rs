@@ -11,9 +11,11 @@ mod standing;
 
 use defender::{Call, Reader, Responder};
 use jiff::{SignedDuration, Timestamp};
-use model::{ActionTaken, AlertEnriched, Answer, Decision, DeviceFact, EffectState, Envelope, Mode, TenantId};
+use model::{
+    ActionTaken, AlertEnriched, Answer, Decision, DeviceFact, EffectState, Envelope, Mode, TenantId,
+};
 use policy::{Case, Playbook};
-use ports::{CaseRow, CommitError, Disposition, Queue, State, StateError, Stored, Tally};
+use ports::{CaseRow, CommitError, Disposition, Queue, QueueError, State, StateError, Stored, Tally};
 use std::sync::Arc;
 
 pub use standing::{Standing, standing};
@@ -41,22 +43,37 @@ pub struct Respond {
 /// Why a message cannot be finished now.
 #[derive(Debug)]
 enum Stop {
-    /// Try again; nothing is lost.
-    Retry(String),
-    /// Wait, which is not failing.
+    /// Something of ours was not available, or somebody else was faster: soon again, from the start. Waiting is
+    /// not failing: an alert that can be read is never a dead letter for this.
+    Again(String),
+    /// The service has to be waited for.
     Defer { until: Timestamp, why: String },
+    /// This should not be. Counts as failing.
+    Broken(String),
 }
 
 impl From<StateError> for Stop {
     fn from(error: StateError) -> Stop {
-        Stop::Retry(error.to_string())
+        match error {
+            StateError::Unavailable(_) => Stop::Again(error.to_string()),
+            StateError::Unreadable { .. } => Stop::Broken(error.to_string()),
+        }
     }
 }
 
 /// Whatever kept a write from happening, reading again and going on from there is right: a lost race, too.
 impl From<CommitError> for Stop {
     fn from(error: CommitError) -> Stop {
-        Stop::Retry(error.to_string())
+        Stop::Again(error.to_string())
+    }
+}
+
+impl From<QueueError> for Stop {
+    fn from(error: QueueError) -> Stop {
+        match error {
+            QueueError::Unavailable(_) => Stop::Again(error.to_string()),
+            QueueError::TooLarge { .. } => Stop::Broken(error.to_string()),
+        }
     }
 }
 
@@ -91,14 +108,20 @@ impl Work {
         }
     }
 
-    /// Whether this revision brings a raised severity or new evidence over what was judged. True for the first.
+    /// Whether this revision brings a raised severity or new evidence over what was judged, and is not older than
+    /// that: messages come in any order. True for the first.
     fn is_newly_actionable(&self) -> bool {
-        let Some(case) = self.case.as_ref().map(|case| &case.value).filter(|case| !case.judged.is_empty()) else {
+        let Some(case) = self.case.as_ref().map(|case| &case.value).filter(|case| !case.judged.is_empty())
+        else {
             return true;
         };
         let found = &self.message.body.found;
-        let rank = |severity: &Option<model::Severity>| severity.as_ref().and_then(|severity| severity.rank());
-        rank(&found.alert.severity) > rank(&case.severity) || !found.evidence.is_subset(&case.evidence)
+        let rank =
+            |severity: &Option<model::Severity>| severity.as_ref().and_then(|severity| severity.rank());
+        let is_older = found.alert.updated < case.updated;
+        let brings_more =
+            rank(&found.alert.severity) > rank(&case.severity) || !found.evidence.is_subset(&case.evidence);
+        brings_more && !is_older
     }
 
     fn was_judged(&self) -> bool {
@@ -112,8 +135,9 @@ impl Respond {
     pub async fn handle(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Disposition {
         match Box::pin(self.judge(message, now)).await {
             Ok(()) => Disposition::Done,
-            Err(Stop::Retry(why)) => Disposition::Retry { after: SOON, why },
+            Err(Stop::Again(why)) => Disposition::Defer { until: later(now, SOON), why },
             Err(Stop::Defer { until, why }) => Disposition::Defer { until, why },
+            Err(Stop::Broken(why)) => Disposition::Retry { after: SOON, why },
         }
     }
 
@@ -136,7 +160,11 @@ impl Respond {
         }
         let (state, acts) = what_follows(&decision);
         if acts {
-            return Box::pin(self.act(&mut work)).await;
+            let acted = Box::pin(self.act(&mut work)).await;
+            if let Err(Stop::Defer { why, .. }) = &acted {
+                self.tell_delay(&mut work, decision, why).await?;
+            }
+            return acted;
         }
         let outcome = work.outcome(decision, state, Vec::new());
         self.finish(&mut work, outcome).await
@@ -162,4 +190,8 @@ fn what_follows(decision: &Decision) -> (Option<EffectState>, bool) {
         (Answer::Refused, _) => (Some(EffectState::Refused), false),
         (Answer::None, _) => (None, false),
     }
+}
+
+fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

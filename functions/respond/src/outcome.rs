@@ -1,18 +1,19 @@
 //! Records what became of an alert on a device and announces it: record first, so that whoever comes after a
 //! crash announces the same thing again under the same id.
 
-use crate::{Respond, SOON, Stop, Work};
+use crate::{Respond, Stop, Work};
 use model::{ActionTaken, Answer, Decision, EffectState, Mode, Severity};
 use ports::{Announced, CaseRow, Count, HistoryEntry, QueueName, Stored, Write};
 
 impl Respond {
     /// This revision is judged: remembers and announces the outcome.
     pub(crate) async fn finish(&self, work: &mut Work, mut outcome: ActionTaken) -> Result<(), Stop> {
-        // Who was told that it is not known yet hears the end of it, whatever that is.
-        outcome.decision.tell |=
-            work.case.as_ref().is_some_and(|case| case.value.last.state == Some(EffectState::Unknown));
-        self.count_decision(&outcome.decision);
+        // Who was told that it is not known, or not asked for yet, hears the end of it, whatever that is.
+        let meanwhile = |state| matches!(state, Some(EffectState::Unknown | EffectState::Claimed));
+        outcome.decision.tell |= work.case.as_ref().is_some_and(|case| meanwhile(case.value.last.state));
+        let decision = outcome.decision.clone();
         self.record(work, outcome, Judged::Yes).await?;
+        self.count_decision(&decision);
         self.announce_again(work).await
     }
 
@@ -43,10 +44,7 @@ impl Respond {
     pub(crate) async fn announce_again(&self, work: &Work) -> Result<(), Stop> {
         let Some(case) = &work.case else { return Ok(()) };
         let message = case.value.announcement(&self.tenant, &work.message.trace);
-        self.queue
-            .send_one(QueueName::ActionsTaken, &message, work.now)
-            .await
-            .map_err(|error| Stop::Retry(format!("{error}; again in {} s", SOON.as_secs())))
+        Ok(self.queue.send_one(QueueName::ActionsTaken, &message, work.now).await?)
     }
 
     async fn record(&self, work: &mut Work, outcome: ActionTaken, judged: Judged) -> Result<(), Stop> {
@@ -59,14 +57,13 @@ impl Respond {
                 judged: Vec::new(),
                 severity: None,
                 evidence: Default::default(),
-                acted: None,
+                updated: None,
                 told: 0,
                 history: Vec::new(),
             },
             |before| before.value.clone(),
         );
         remember(&mut row, &outcome, work, judged);
-        row.acted = outcome.claim.clone().filter(|_| stands(outcome.state)).or(row.acted);
         // People are told when the outcome changes: the same one under the id that it had is no news.
         if before.is_none() || is_news(&row.last, &outcome) {
             row.decided_at = work.now;
@@ -76,11 +73,18 @@ impl Respond {
         self.write_case(work, row, before.as_ref()).await
     }
 
-    async fn write_case(&self, work: &mut Work, row: CaseRow, before: Option<&Stored<CaseRow>>) -> Result<(), Stop> {
+    async fn write_case(
+        &self,
+        work: &mut Work,
+        row: CaseRow,
+        before: Option<&Stored<CaseRow>>,
+    ) -> Result<(), Stop> {
         let key = CaseRow::key(&self.tenant, &work.message.body.found.alert.id, work.device_id());
         let write = Write::put(key.clone(), &row, Stored::expected(before), CaseRow::expires(work.now))?;
         self.state.commit(&[write], work.now).await?;
-        work.case = self.state.get(&key, work.now).await?;
+        // What is announced is what was written here, whoever has written since.
+        let stored: Option<Stored<CaseRow>> = self.state.get(&key, work.now).await?;
+        work.case = stored.map(|stored| Stored { value: row, version: stored.version });
         Ok(())
     }
 
@@ -113,11 +117,6 @@ fn is_news(before: &ActionTaken, after: &ActionTaken) -> bool {
     gist(before) != gist(after)
 }
 
-/// Whether an isolation has been asked for, as far as anybody knows.
-fn stands(state: Option<EffectState>) -> bool {
-    !matches!(state, None | Some(EffectState::Refused | EffectState::Proposed | EffectState::Observed))
-}
-
 fn remember(row: &mut CaseRow, outcome: &ActionTaken, work: &Work, judged: Judged) {
     let found = &work.message.body.found;
     if judged == Judged::Yes {
@@ -129,6 +128,10 @@ fn remember(row: &mut CaseRow, outcome: &ActionTaken, work: &Work, judged: Judge
             row.severity = found.alert.severity.clone();
         }
         row.evidence.extend(found.evidence.iter().cloned());
+        while row.evidence.len() > Announced::MAX_EVIDENCE {
+            row.evidence.pop_first();
+        }
+        row.updated = row.updated.max(found.alert.updated);
     }
     row.history.push(HistoryEntry {
         at: work.now,

@@ -23,8 +23,10 @@ pub enum Standing<'a> {
 
 /// Reads how the device stands. `now` is when a release that is still open counts as having happened.
 pub fn standing(actions: &[MachineAction], now: Timestamp) -> Standing<'_> {
-    let mut about: Vec<&MachineAction> =
-        actions.iter().filter(|action| matches!(action.kind, ActionKind::Isolate | ActionKind::Unisolate)).collect();
+    let mut about: Vec<&MachineAction> = actions
+        .iter()
+        .filter(|action| matches!(action.kind, ActionKind::Isolate | ActionKind::Unisolate))
+        .collect();
     if about.iter().any(|action| action.created.is_none()) {
         return Standing::Unclear;
     }

@@ -15,6 +15,12 @@ use ports::{
 /// How long one read of the tenant may take, retries included.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(15);
 
+/// For how long a machine action may not be found before it counts as failed.
+const GONE: SignedDuration = SignedDuration::from_mins(10);
+
+/// For how long an end waits for `respond` to record what has ended.
+const UNRECORDED: SignedDuration = SignedDuration::from_mins(10);
+
 /// The step with all that it needs.
 #[derive(Debug, Clone)]
 pub struct Track {
@@ -96,6 +102,11 @@ impl Track {
         };
         match action {
             Ok(action) => claim.state = state_of(&action),
+            // A machine action that the service does not know any more isolates nobody.
+            Err(ApiError::NotFound(_)) if now.duration_since(claim.changed_at) > GONE => {
+                tracing::warn!(device = %claim.device, "the service does not know the machine action any more");
+                claim.state = EffectState::Failed;
+            }
             Err(error) => {
                 tracing::warn!(device = %claim.device, %error, "a machine action could not be read");
                 wait = wait.max(rest_after(&error));
@@ -108,7 +119,13 @@ impl Track {
         if claim.state.is_open() {
             self.go_on(stored, &claim, now).await?;
         } else {
-            self.end(stored, &claim, now).await?;
+            let case = self.case_of(&claim, now).await?;
+            let is_recorded = case.as_ref().is_some_and(|case| case.value.last.claim.as_ref() == Some(&claim.id));
+            if !is_recorded && now.duration_since(stored.value.changed_at) < UNRECORDED {
+                // Whoever asked is about to record it; told now, the end would come before the beginning.
+                return Ok(stored.value.clone());
+            }
+            self.end(stored, &claim, case, now).await?;
         }
         Ok(claim)
     }
@@ -142,13 +159,19 @@ impl Track {
 
     /// The service has come to an end with it. Announced first and recorded then: a crash in between announces
     /// the same outcome again under the same id.
-    async fn end(&self, stored: &Stored<Claim>, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
+    async fn end(
+        &self,
+        stored: &Stored<Claim>,
+        claim: &Claim,
+        case: Option<Stored<CaseRow>>,
+        now: Timestamp,
+    ) -> Result<(), TrackError> {
         let claim_key = Claim::key(&self.tenant, &claim.device);
         let mut writes = vec![
             Write::put(claim_key, claim, Stored::expected(Some(stored)), None)?,
             Write::Delete { key: OpenEffect::key(&self.tenant, &claim.device), expect: ports::Expect::Any },
         ];
-        if let Some(case) = self.case_of(claim, now).await? {
+        if let Some(case) = case {
             let mut row = moved_on(&case.value, claim, now);
             row.decided_at = now;
             row.told += 1;

@@ -3,6 +3,8 @@
 //! Nothing here decides anything or knows a step: the ports say what a backend must keep, and the conformance
 //! suite holds both hosts to it. It makes no resource either; the template does.
 
+#[cfg(test)]
+mod canned;
 mod config;
 mod queue;
 mod said;

@@ -122,13 +122,13 @@ impl SqsQueue {
             .send_message()
             .queue_url(&self.addresses(queue)?.dead_letters_url)
             .message_body(permitted(body));
-        for (name, value) in
-            [(REASON, cleaned(reason)), (QUEUE, queue.to_string()), (SINCE, now.to_string())]
+        for (name, value) in [(REASON, cleaned(reason)), (QUEUE, queue.to_string()), (SINCE, now.to_string())]
         {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            letter = letter.message_attributes(name, value.map_err(unavailable_before)?);
+            letter = letter
+                .message_attributes(name, value.map_err(|error| QueueError::Unavailable(error.to_string()))?);
         }
-        letter.send().await.map_err(unavailable)?;
+        letter.send().await.map_err(|error| unavailable(&error))?;
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl SqsQueue {
             .wait_time_seconds(1)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
-        Ok(peek.send().await.map_err(unavailable)?.messages.unwrap_or_default())
+        Ok(peek.send().await.map_err(|error| unavailable(&error))?.messages.unwrap_or_default())
     }
 
     /// Shows what was hidden. Where that fails it shows itself after [`PEEK_SECONDS`].
@@ -205,22 +205,19 @@ impl QueueBackend for SqsQueue {
         let mut results = Vec::with_capacity(out.len());
         let mut rest = out;
         while let Some((first, others)) = rest.split_first() {
-            if first.body.len() > MAX_MESSAGE_BYTES {
+            if !fits(first) {
                 results.push(Err(QueueError::TooLarge { bytes: first.body.len() }));
                 rest = others;
                 continue;
             }
             let mut weight = 0;
-            let batch: Vec<&Out> = rest
-                .iter()
-                .take(MAX_BATCH)
-                .take_while(|out| {
-                    weight += permitted(&out.body).len();
-                    out.body.len() <= MAX_MESSAGE_BYTES && weight <= MAX_BATCH_BYTES
-                })
-                .collect();
+            let goes_with = |out: &&Out| {
+                weight += permitted(&out.body).len();
+                fits(out) && weight <= MAX_BATCH_BYTES
+            };
+            let batch: Vec<&Out> = rest.iter().take(MAX_BATCH).take_while(goes_with).collect();
             results.extend(self.send_batch(url, &batch).await);
-            rest = rest.get(batch.len().max(1)..).unwrap_or_default();
+            rest = rest.get(batch.len()..).unwrap_or_default();
         }
         results
     }
@@ -236,7 +233,8 @@ impl QueueBackend for SqsQueue {
             .max_number_of_messages(max)
             .wait_time_seconds(0)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
-        let messages = receive.send().await.map_err(unavailable)?.messages.unwrap_or_default();
+        let messages =
+            receive.send().await.map_err(|error| unavailable(&error))?.messages.unwrap_or_default();
         Ok(messages.into_iter().filter_map(delivery).collect())
     }
 
@@ -266,7 +264,9 @@ impl QueueBackend for SqsQueue {
         now: Timestamp,
     ) -> Result<(), QueueError> {
         let (handle, Some(body)) = parts(receipt) else {
-            return Err(QueueError::Unavailable("a receipt without its message cannot be rejected".to_owned()));
+            return Err(QueueError::Unavailable(
+                "a receipt without its message cannot be rejected".to_owned(),
+            ));
         };
         if self.hide_for(&self.addresses(queue)?.url, handle, MOVE_SECONDS).await? {
             self.bury(queue, body, reason, now).await?;
@@ -326,10 +326,7 @@ impl Place {
     }
 }
 
-fn entry(
-    n: usize,
-    out: &Out,
-) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+fn entry(n: usize, out: &Out) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
     SendMessageBatchRequestEntry::builder()
         .id(n.to_string())
         .message_body(permitted(&out.body))
@@ -337,8 +334,14 @@ fn entry(
         .build()
 }
 
+/// Whether a message may be sent at all. What is no JSON may weigh more as it is sent.
+fn fits(out: &Out) -> bool {
+    out.body.len() <= MAX_MESSAGE_BYTES && permitted(&out.body).len() <= MAX_BATCH_BYTES
+}
+
 fn delivery(message: Message) -> Option<Delivery> {
-    let count = message.attributes.as_ref()?.get(&MessageSystemAttributeName::ApproximateReceiveCount);
+    let attributes = message.attributes.as_ref();
+    let count = attributes.and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
     let receives = count.and_then(|count| count.parse().ok()).unwrap_or(1);
     let body = message.body?;
     Some(Delivery { receipt: SqsQueue::receipt(&message.receipt_handle?, &body), body, receives })
@@ -427,25 +430,22 @@ where
             tracing::debug!(why = words(&error), "a receipt is not good any more");
             Ok(false)
         }
-        _ => Err(unavailable(error)),
+        _ => Err(unavailable(&error)),
     }
 }
 
 /// The codes for a receipt whose delivery is over; the last is what a deleted message's gets, among other things.
 fn is_over(code: &str) -> bool {
     let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
+    let code = code.strip_suffix("Exception").unwrap_or(code);
     matches!(code, "ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidParameterValue")
 }
 
-fn unavailable<E>(error: SdkError<E, HttpResponse>) -> QueueError
+fn unavailable<E>(error: &SdkError<E, HttpResponse>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    QueueError::Unavailable(words(&error))
-}
-
-fn unavailable_before(error: aws_sdk_sqs::error::BuildError) -> QueueError {
-    QueueError::Unavailable(error.to_string())
+    QueueError::Unavailable(words(error))
 }
 
 #[cfg(test)]
@@ -463,7 +463,8 @@ mod tests {
 
     #[test]
     fn delays_are_whole_seconds_and_never_shorter() {
-        for (millis, seconds) in [(-5_000, 0), (0, 0), (1, 1), (1_000, 1), (1_001, 2), (900_000, 900), (900_001, 900)]
+        for (millis, seconds) in
+            [(-5_000, 0), (0, 0), (1, 1), (1_000, 1), (1_001, 2), (900_000, 900), (900_001, 900)]
         {
             assert_eq!(whole_seconds(SignedDuration::from_millis(millis)), seconds, "{millis} ms");
         }

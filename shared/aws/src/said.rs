@@ -40,7 +40,9 @@ pub(crate) fn maybe_done<E>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ConstructionFailure(_) => false,
         SdkError::ServiceError(answer) => answer.raw().status().is_server_error(),
-        SdkError::DispatchFailure(failure) => !failure.as_connector_error().is_some_and(never_connected),
+        SdkError::DispatchFailure(failure) => {
+            !failure.as_connector_error().is_some_and(|error| never_connected(error))
+        }
         // A time-out, an answer that cannot be read, and whatever the SDK may add.
         _ => true,
     }

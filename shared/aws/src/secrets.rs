@@ -36,8 +36,7 @@ pub struct Secret(Arc<BTreeMap<String, SecretString>>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// It, or a value in it, does not exist.
-    #[error("the secret `{name}` does not exist or has no value")]
+    #[error("the secret `{name}` does not exist, or has no value yet")]
     Missing { name: String },
     /// This function's role may not read it, or not decrypt it.
     #[error("the secret `{name}` may not be read: {why}")]

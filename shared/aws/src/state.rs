@@ -67,7 +67,8 @@ impl DynamoState {
 impl StateBackend for DynamoState {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Item>, StateError> {
         let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let answer = get.set_key(Some(key_attributes(key))).send().await.map_err(unavailable)?;
+        let answer =
+            get.set_key(Some(key_attributes(key))).send().await.map_err(|error| unavailable(&error))?;
         answer.item.map_or(Ok(None), |attributes| item(attributes, now))
     }
 
@@ -113,7 +114,7 @@ impl StateBackend for DynamoState {
             let after = Key { partition: partition.to_owned(), sort: page.to_owned() };
             query = query.set_exclusive_start_key(Some(key_attributes(&after)));
         }
-        let answer = query.send().await.map_err(unavailable)?;
+        let answer = query.send().await.map_err(|error| unavailable(&error))?;
         let next = match answer.last_evaluated_key {
             Some(last) => Some(key(&last)?.sort),
             None => None,
@@ -149,7 +150,7 @@ impl DynamoState {
             let wanted = KeysAndAttributes::builder().set_keys(Some(asked)).consistent_read(true).build();
             let wanted = wanted.map_err(|error| StateError::Unavailable(error.to_string()))?;
             let batch = self.client.batch_get_item().request_items(&self.table, wanted);
-            let answer = batch.send().await.map_err(unavailable)?;
+            let answer = batch.send().await.map_err(|error| unavailable(&error))?;
             let of_table = answer.responses.and_then(|mut tables| tables.remove(&self.table));
             let came = of_table.unwrap_or_default();
             let left = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));
@@ -186,7 +187,7 @@ impl DynamoState {
             .send()
             .await
             .map(drop)
-            .map_err(lone_failure)
+            .map_err(|error| lone_failure(&error))
     }
 
     /// As `put`.
@@ -204,15 +205,15 @@ impl DynamoState {
             .send()
             .await
             .map(drop)
-            .map_err(lone_failure)
+            .map_err(|error| lone_failure(&error))
     }
 
     /// Several writes. Their token makes a repetition harmless for ten minutes: the service answers it as it
     /// answered the first. So where no answer came they are sent once more, unless that says nothing either.
     async fn transaction(&self, writes: &[Write], now: Timestamp) -> Result<(), CommitError> {
         let items: Result<Vec<_>, _> = writes.iter().map(|write| self.part(write, now)).collect();
-        let items =
-            items.map_err(|error| CommitError::Unavailable { why: error.to_string(), maybe_written: false })?;
+        let items = items
+            .map_err(|error| CommitError::Unavailable { why: error.to_string(), maybe_written: false })?;
         let token = Uuid::new_v4().to_string();
         let mut unanswered = None;
         for _ in 0..TRANSACTION_ATTEMPTS {
@@ -325,11 +326,7 @@ impl Condition {
         }
     }
 
-    fn words(
-        expression: &str,
-        names: &[(&str, &str)],
-        values: Vec<(&str, AttributeValue)>,
-    ) -> Condition {
+    fn words(expression: &str, names: &[(&str, &str)], values: Vec<(&str, AttributeValue)>) -> Condition {
         Condition {
             expression: Some(expression.to_owned()),
             names: Some(names.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect()),
@@ -394,8 +391,8 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-fn number(number: impl ToString) -> AttributeValue {
-    AttributeValue::N(number.to_string())
+fn number(number: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(number.into().to_string())
 }
 
 fn read_number<N: std::str::FromStr>(key: &Key, name: &str, value: &AttributeValue) -> Result<N, StateError> {
@@ -436,21 +433,21 @@ fn once() -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled())
 }
 
-fn unavailable<E>(error: SdkError<E, HttpResponse>) -> StateError
+fn unavailable<E>(error: &SdkError<E, HttpResponse>) -> StateError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    StateError::Unavailable(words(&error))
+    StateError::Unavailable(words(error))
 }
 
-fn lone_failure<E>(error: SdkError<E, HttpResponse>) -> CommitError
+fn lone_failure<E>(error: &SdkError<E, HttpResponse>) -> CommitError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    match code(&error) {
+    match code(error) {
         Some("ConditionalCheckFailedException") => CommitError::Refused(0),
         Some(code) if is_contention(code) => CommitError::Contended,
-        _ => CommitError::Unavailable { why: words(&error), maybe_written: maybe_done(&error) },
+        _ => CommitError::Unavailable { why: words(error), maybe_written: maybe_done(error) },
     }
 }
 
@@ -497,4 +494,160 @@ fn is_contention(code: &str) -> bool {
             | "RequestLimitExceeded"
             | "ReplicatedWriteConflict"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canned::{self, Answer, Canned};
+    use serde_json::{Value, json};
+
+    fn now() -> Timestamp {
+        "2026-03-01T08:00:00Z".parse().unwrap()
+    }
+
+    fn put(sort: &str) -> Write {
+        let key = Key { partition: "p".to_owned(), sort: sort.to_owned() };
+        Write::Put { key, value: b"{}".to_vec(), expect: Expect::Absent, expires: None }
+    }
+
+    fn error(code: &str) -> Answer {
+        Answer::json(
+            400,
+            &json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "why" }),
+        )
+    }
+
+    fn broken() -> Answer {
+        Answer::json(500, &json!({ "__type": "com.amazonaws.dynamodb.v20120810#InternalServerError" }))
+    }
+
+    fn cancelled(reasons: &[&str]) -> Answer {
+        let reasons: Vec<Value> =
+            reasons.iter().map(|code| json!({ "Code": code, "Message": "why" })).collect();
+        Answer::json(
+            400,
+            &json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "Message": "Transaction cancelled", "CancellationReasons": reasons,
+            }),
+        )
+    }
+
+    fn done() -> Answer {
+        Answer::json(200, &json!({}))
+    }
+
+    /// What a commit comes to, in short, and the requests that it made.
+    async fn commit(writes: &[Write], answers: Vec<Answer>) -> (String, Vec<Value>) {
+        let service = Canned::start(answers);
+        let state = DynamoState::new(&canned::config(service.endpoint()), "table");
+        let result = match state.commit(writes, now()).await {
+            Ok(()) => "done".to_owned(),
+            Err(CommitError::Refused(index)) => format!("refused {index}"),
+            Err(CommitError::Contended) => "contended".to_owned(),
+            Err(CommitError::Unavailable { maybe_written: true, .. }) => "maybe written".to_owned(),
+            Err(CommitError::Unavailable { maybe_written: false, .. }) => "not written".to_owned(),
+        };
+        (result, service.requests())
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_one_write() {
+        for (answer, expected) in [
+            (done(), "done"),
+            (error("ConditionalCheckFailedException"), "refused 0"),
+            (error("TransactionConflictException"), "contended"),
+            (error("ThrottlingException"), "contended"),
+            (error("ProvisionedThroughputExceededException"), "contended"),
+            (error("RequestLimitExceeded"), "contended"),
+            (error("AccessDeniedException"), "not written"),
+            (error("ResourceNotFoundException"), "not written"),
+            (error("ValidationException"), "not written"),
+            (broken(), "maybe written"),
+            (Answer::json(503, &json!({})), "maybe written"),
+            (Answer::HangUp, "maybe written"),
+        ] {
+            let case = format!("{answer:?}");
+            let (result, requests) = commit(&[put("a")], vec![answer]).await;
+            assert_eq!((result.as_str(), requests.len()), (expected, 1), "{case}: and sent once only");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_several() {
+        for (answers, expected) in [
+            (vec![done()], "done"),
+            (vec![cancelled(&["None", "ConditionalCheckFailed"])], "refused 1"),
+            (vec![cancelled(&["TransactionConflict", "ConditionalCheckFailed"])], "refused 1"),
+            (vec![cancelled(&["None", "TransactionConflict"])], "contended"),
+            (vec![cancelled(&["ThrottlingError", "None"])], "contended"),
+            (vec![cancelled(&["ProvisionedThroughputExceeded", "None"])], "contended"),
+            (vec![cancelled(&["None", "ValidationError"])], "not written"),
+            (vec![error("ThrottlingException")], "contended"),
+            (vec![error("AccessDeniedException")], "not written"),
+            // Without an answer it is sent once more, and only what that says for certain is certain.
+            (vec![broken(), done()], "done"),
+            (vec![Answer::HangUp, done()], "done"),
+            (vec![error("TransactionInProgressException"), done()], "done"),
+            (vec![broken(), cancelled(&["None", "ConditionalCheckFailed"])], "refused 1"),
+            (vec![broken(), cancelled(&["None", "TransactionConflict"])], "maybe written"),
+            (vec![broken(), error("ThrottlingException")], "maybe written"),
+            (vec![broken(), broken()], "maybe written"),
+            (vec![Answer::HangUp, Answer::HangUp], "maybe written"),
+        ] {
+            let (case, sent) = (format!("{answers:?}"), answers.len());
+            let (result, requests) = commit(&[put("a"), put("b")], answers).await;
+            assert_eq!((result.as_str(), requests.len()), (expected, sent), "{case}");
+            let tokens: BTreeSet<String> =
+                requests.iter().map(|request| request["ClientRequestToken"].to_string()).collect();
+            assert_eq!(tokens.len(), 1, "{case}: every sending has the same token");
+            let items: BTreeSet<String> =
+                requests.iter().map(|request| request["TransactItems"].to_string()).collect();
+            assert_eq!(items.len(), 1, "{case}: and says the same");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_connection_nothing_was_written() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let state = DynamoState::new(&canned::config(&format!("http://{nobody}")), "table");
+        for writes in [vec![put("a")], vec![put("a"), put("b")]] {
+            let failure = state.commit(&writes, now()).await.unwrap_err();
+            assert!(matches!(failure, CommitError::Unavailable { maybe_written: false, .. }), "{failure:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_batch_left_out_is_asked_for_again() {
+        let stored = |sort: &str| json!({ "partition": { "S": "p" }, "sort": { "S": sort }, "value": { "S": "{}" }, "version": { "N": "7" } });
+        let left = json!({ "table": { "Keys": [{ "partition": { "S": "p" }, "sort": { "S": "b" } }] } });
+        let service = Canned::start(vec![
+            Answer::json(200, &json!({ "Responses": { "table": [stored("a")] }, "UnprocessedKeys": left })),
+            Answer::json(200, &json!({ "Responses": {}, "UnprocessedKeys": left })),
+            Answer::json(200, &json!({ "Responses": { "table": [stored("b")] }, "UnprocessedKeys": {} })),
+        ]);
+        let state = DynamoState::new(&canned::config(service.endpoint()), "table");
+        let keys = ["b", "a", "b"].map(|sort| Key { partition: "p".to_owned(), sort: sort.to_owned() });
+        let items = state.batch_get(&keys, now()).await.unwrap();
+        let found: Vec<&str> = items.iter().flatten().map(|item| item.key.sort.as_str()).collect();
+        assert_eq!(found, ["b", "a", "b"]);
+        let asked: Vec<usize> = service
+            .requests()
+            .iter()
+            .map(|request| request["RequestItems"]["table"]["Keys"].as_array().unwrap().len())
+            .collect();
+        assert_eq!(asked, [2, 1, 1], "no key twice in one request, and later only what is left");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_brings_nothing_ends() {
+        let left = json!({ "table": { "Keys": [{ "partition": { "S": "p" }, "sort": { "S": "b" } }] } });
+        let nothing = || Answer::json(200, &json!({ "Responses": {}, "UnprocessedKeys": left }));
+        let service = Canned::start(vec![nothing(), nothing(), nothing()]);
+        let state = DynamoState::new(&canned::config(service.endpoint()), "table");
+        let key = Key { partition: "p".to_owned(), sort: "b".to_owned() };
+        let failure = state.batch_get(&[key], now()).await.unwrap_err();
+        assert!(failure.to_string().contains("1 items were not read"), "{failure}");
+    }
 }

@@ -1,14 +1,15 @@
 //! Machine actions: those of one device, and one by its id.
 
-use crate::{ApiError, Call, Reader, Reached, alerts::of_device, send::encoded, wire};
+use crate::{ApiError, Call, Reader, alerts::of_device, send::encoded, wire};
 use model::{ActionId, DeviceId, MachineAction};
 
 /// The service's largest page. A device with more actions than this cannot be judged.
 const PAGE: usize = 10_000;
 
 impl Reader {
-    /// All machine actions of a device, in no particular order; a 404 means none, once it has come twice. Fails where one of them cannot be read, or where
-    /// there may be more: half a list must not be taken for "nothing is open".
+    /// All machine actions of a device, in no particular order; a 404 means none, once it has come twice. Fails
+    /// where one of them cannot be read or does not say whose it is, or where there may be more: half a list must
+    /// not be taken for "nothing is open".
     pub async fn actions_of(&self, device: &DeviceId, call: Call) -> Result<Vec<MachineAction>, ApiError> {
         let path = format!("/machineactions?$filter={}&$top={PAGE}", encoded(&of_device(device)));
         let decode = |body: &[u8]| wire::read_list(body, wire::action);
@@ -16,12 +17,15 @@ impl Reader {
             Err(ApiError::NotFound(_)) => return Ok(Vec::new()),
             answer => answer?,
         };
-        let broken = |why: String| ApiError::Unavailable { why, reached: Reached::Yes };
+        let broken = |why: String| ApiError::Unreadable { why };
         if let Some(unreadable) = listed.unreadable.first() {
             return Err(broken(unreadable.to_string()));
         }
         if listed.returned() >= PAGE || listed.has_next_link {
             return Err(broken("the device has more machine actions than one page".to_owned()));
+        }
+        if let Some(action) = listed.records.iter().find(|action| action.device.is_none()) {
+            return Err(broken(format!("the machine action {} does not say which device it is about", action.id)));
         }
         // A service that ignored the filter must not make another device's action look like this one's.
         Ok(listed.records.into_iter().filter(|action| action.device.as_ref() == Some(device)).collect())

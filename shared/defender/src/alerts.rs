@@ -97,7 +97,7 @@ impl Reader {
         let listed = self.get("GET alerts", &path, call, decode).await?;
         let returned = listed.returned();
         Ok(AlertPage {
-            full: returned >= PAGE || listed.has_next_link,
+            full: returned > 0 && (returned >= PAGE || listed.has_next_link),
             returned,
             alerts: listed.records,
             unreadable: listed.unreadable,

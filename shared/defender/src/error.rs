@@ -25,6 +25,9 @@ pub enum ApiError {
     /// No answer, a broken one, or 5xx; may pass.
     #[error("the service gave no usable answer: {why}")]
     Unavailable { why: String, reached: Reached },
+    /// The service's answer holds a record that cannot be read, also when asked again: reading will not get better.
+    #[error("the service's answer cannot be read: {why}")]
+    Unreadable { why: String },
     /// The app's credential was refused, or a fresh token was rejected.
     #[error("not signed in: {why}")]
     Unauthorized {
@@ -83,6 +86,7 @@ impl ApiError {
     pub fn reached(&self) -> Reached {
         match self {
             ApiError::Unavailable { reached, .. } => *reached,
+            ApiError::Unreadable { .. } => Reached::Yes,
             ApiError::RateLimited { .. }
             | ApiError::Unauthorized { .. }
             | ApiError::Forbidden(_)
@@ -98,7 +102,10 @@ impl ApiError {
                 Some((*retry_after).max(SignedDuration::from_secs(1)))
             }
             ApiError::Unavailable { .. } => Some(SignedDuration::from_secs(30)),
-            ApiError::Forbidden(_) | ApiError::NotFound(_) | ApiError::BadRequest(_) => None,
+            ApiError::Unreadable { .. }
+            | ApiError::Forbidden(_)
+            | ApiError::NotFound(_)
+            | ApiError::BadRequest(_) => None,
         }
     }
 }

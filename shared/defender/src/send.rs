@@ -253,13 +253,13 @@ impl Reader {
             let error = match self.transport.send(&request, call.now, timeout).await {
                 Ok(body) => match decode(&body) {
                     Ok(value) => return Ok(value),
-                    Err(unreadable) => ApiError::Unavailable { why: unreadable.to_string(), reached: Reached::Yes },
+                    Err(unreadable) => undecodable(&body, &unreadable),
                 },
                 Err(error) => error,
             };
             let wait = match &error {
                 ApiError::RateLimited { retry_after } => jittered(backoff).max(*retry_after),
-                ApiError::Unavailable { .. } => jittered(backoff),
+                ApiError::Unavailable { .. } | ApiError::Unreadable { .. } => jittered(backoff),
                 ApiError::Unauthorized { .. }
                 | ApiError::Forbidden(_)
                 | ApiError::NotFound(_)
@@ -273,6 +273,15 @@ impl Reader {
             paused += wait;
             backoff *= 2;
         }
+    }
+}
+
+/// What is no JSON at all is a passing fault of whatever stands in between; JSON of another shape is the service's.
+fn undecodable(body: &[u8], unreadable: &Unreadable) -> ApiError {
+    let why = unreadable.to_string();
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Ok(_) => ApiError::Unreadable { why },
+        Err(_) => ApiError::Unavailable { why, reached: Reached::Yes },
     }
 }
 

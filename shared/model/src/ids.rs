@@ -2,6 +2,7 @@
 //!
 //! No identifier is ever derived from a name or an address: a device is its 40-hex machine id or nothing.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
@@ -128,10 +129,17 @@ impl MessageId {
 }
 
 impl ClaimId {
-    /// The claim on a device in a generation, asked for the `attempt`-th time. Deterministic, so that a
-    /// successor that takes a claim over knows what its predecessor wrote into the comment.
-    pub fn of(tenant: &TenantId, device: &DeviceId, generation: u32, attempt: u32) -> ClaimId {
-        let parts = [tenant.as_str(), device.as_str(), &generation.to_string(), &attempt.to_string()];
+    /// The claim on a device in a generation that began at `claimed_at`, asked for the `attempt`-th time.
+    /// Deterministic, so that a successor that takes a claim over knows what its predecessor wrote into the comment.
+    pub fn of(
+        tenant: &TenantId,
+        device: &DeviceId,
+        generation: u32,
+        attempt: u32,
+        claimed_at: Timestamp,
+    ) -> ClaimId {
+        let (generation, attempt) = (generation.to_string(), attempt.to_string());
+        let parts = [tenant.as_str(), device.as_str(), &generation, &attempt, &claimed_at.to_string()];
         ClaimId(digest(&parts))
     }
 

@@ -48,7 +48,8 @@ pub struct Out {
     pub delay: SignedDuration,
 }
 
-/// The handle of one delivery. Settling it after its visibility ran out and another delivery began does nothing.
+/// The handle of one delivery. Settling it after its visibility ran out and another delivery began is no error, and
+/// should do nothing: of a message's deletion SQS promises no more than that it might not happen then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt(pub String);
 
@@ -135,7 +136,8 @@ pub trait QueueBackend: Send + Sync + fmt::Debug {
         now: Timestamp,
     ) -> Result<(), QueueError>;
 
-    /// The dead letters of a queue, a page at a time.
+    /// The dead letters of a queue, a page at a time. For people, not for loops: where the service has no list of
+    /// them, each page looks at all of them anew and hides them from others meanwhile.
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError>;
 }
 

@@ -87,7 +87,8 @@ impl DeviceRow {
     }
 
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.duration_since(self.observed_at) <= DeviceRow::FRESH
+        let age = now.duration_since(self.observed_at);
+        !age.is_negative() && age <= DeviceRow::FRESH
     }
 
     pub fn expires(now: Timestamp) -> Option<Timestamp> {
@@ -110,8 +111,9 @@ pub struct CaseRow {
     /// once again.
     pub severity: Option<Severity>,
     pub evidence: BTreeSet<EvidenceIdentity>,
-    /// Set once an isolation was asked for, or found asked for, on account of this alert.
-    pub acted: Option<ClaimId>,
+    /// The latest `lastUpdateTime` that was judged: a message about an earlier one brings nothing new.
+    #[serde(default)]
+    pub updated: Option<Timestamp>,
     /// How many outcomes were announced: part of the id of the next one.
     pub told: u32,
     pub history: Vec<HistoryEntry>,

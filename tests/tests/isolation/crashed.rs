@@ -15,7 +15,7 @@ async fn left_behind(scene: &Scene, alert: &str, state: EffectState) -> Claim {
         device: device(1),
         generation: 1,
         attempt,
-        id: ClaimId::of(&scene.tenant, &device(1), 1, attempt),
+        id: ClaimId::of(&scene.tenant, &device(1), 1, attempt, scene.now),
         state,
         alert: alert.parse().unwrap(),
         isolation_type: IsolationType::Full,
@@ -305,7 +305,7 @@ async fn an_end_that_was_announced_and_not_recorded_takes_no_other_outcomes_plac
     });
     enrich(&mut scene).await;
     respond(&scene).await;
-    scene.settle(minutes(10)).await;
+    scene.settle(minutes(30)).await;
     isolated_once(&scene).await;
     assert_eq!(
         (scene.mails().len(), told(&scene, "asks whether to isolate")),
@@ -341,7 +341,7 @@ async fn an_isolation_that_fails_before_its_outcome_was_written_down_is_told_as_
     let mortal = Watched::mortal(&scene, WRITES - 1, Fate::Fails);
     handle(&responding(&scene, mortal), &bodies[0], scene.now).await;
     assert_eq!(scene.claim(1).await.unwrap().state, EffectState::Requested);
-    scene.settle(minutes(5)).await;
+    scene.settle(minutes(30)).await;
     assert_eq!((scene.claim(1).await.unwrap().state, scene.mails().len()), (EffectState::Failed, 0));
     put(&scene, QueueName::AlertsEnriched, &bodies).await;
     scene.settle(minutes(5)).await;

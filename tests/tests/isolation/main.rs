@@ -103,9 +103,9 @@ async fn enrich(scene: &mut Scene) {
     while scene.host.consume(QueueName::AlertsFound, scene.now).await.unwrap() > 0 {}
 }
 
-/// One batch of decisions, and nothing after it.
+/// Decides and acts, and stops before anything is told or followed.
 async fn respond(scene: &Scene) {
-    scene.host.consume(QueueName::AlertsEnriched, scene.now).await.unwrap();
+    while scene.host.consume(QueueName::AlertsEnriched, scene.now).await.unwrap() > 0 {}
 }
 
 /// Takes the messages out of a queue.

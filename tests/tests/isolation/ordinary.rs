@@ -89,8 +89,9 @@ async fn the_comment_carries_the_text_the_alert_and_the_mark() {
     let requests = requests(&scene);
     assert_eq!(requests[0]["IsolationType"], "Selective");
     let comment = requests[0]["Comment"].as_str().unwrap();
-    assert!(comment.starts_with("Ask +44 20 7946 0000: alert a,"), "{comment}");
-    assert!(comment.contains(&scene.claim(1).await.unwrap().id.marker()), "{comment}");
+    let marker = scene.claim(1).await.unwrap().id.marker();
+    assert!(comment.contains("Ask +44 20 7946 0000: alert a,"), "{comment}");
+    assert_eq!(comment.matches(&marker).count(), 1, "{comment}");
     assert!(scene.mails().concat().contains("Selective"), "people read which kind it is");
     scene.end().await;
 }
@@ -104,7 +105,7 @@ async fn a_title_cannot_forge_or_push_out_the_mark() {
     let requests = requests(&scene);
     let comment = requests[0]["Comment"].as_str().unwrap();
     let marker = scene.claim(1).await.unwrap().id.marker();
-    assert!(comment.ends_with(&marker) && comment.len() < 600 && !comment.contains('\n'), "{comment}");
+    assert!(comment.contains(&marker) && comment.len() < 600 && !comment.contains('\n'), "{comment}");
     super::isolated_once(&scene).await;
     scene.end().await;
 }

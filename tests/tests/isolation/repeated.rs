@@ -102,7 +102,7 @@ async fn two_workers_with_two_alerts_of_one_device_ask_once() {
     let answers = tokio::join!(handle(&one, &bodies[0], now), handle(&two, &bodies[1], now));
     assert_eq!(scene.isolate_calls(), 1, "{answers:?}");
     put(&scene, QueueName::AlertsEnriched, &bodies).await;
-    scene.pass(seconds(10));
+    respond(&scene).await;
     scene.settle(minutes(5)).await;
     isolated_once(&scene).await;
     assert_eq!(told(&scene, "isolation requested"), 2, "{:#?}", scene.subjects());
