@@ -302,7 +302,9 @@ impl Respond {
         let before = match before {
             Some(held) if self.own_action(&held.claim, std::slice::from_ref(action)).is_some() => {
                 match held.claim.state {
-                    EffectState::Succeeded => return self.join(work, &held.claim).await,
+                    EffectState::Requested | EffectState::Pending | EffectState::Succeeded => {
+                    return self.join(work, &held.claim).await;
+                }
                     state if !is_over(state) => return self.requested(work, held, fresh, action).await,
                     _ => Some(held),
                 }
@@ -341,7 +343,11 @@ impl Respond {
         };
         let has_ended = match self.reader.action(&action, work.call()).await {
             Ok(action) => !action.is_open() && action.status != ActionStatus::Succeeded,
-            Err(ApiError::NotFound(_)) => true,
+            // What became of it can only be seen on the device now.
+            Err(ApiError::NotFound(_)) => {
+                let device = held.claim.device.clone();
+                return Box::pin(self.go_on(work, &device, Some(held))).await;
+            }
             Err(error) => {
                 let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
                 return Err(Stop::Defer { until: later(work.now, wait), why: error.to_string() });

@@ -15,11 +15,8 @@ use ports::{
 /// How long one read of the tenant may take, retries included.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(15);
 
-/// For how long a machine action may not be found before it counts as failed.
-const GONE: SignedDuration = SignedDuration::from_mins(10);
-
 /// For how long an end waits for `respond` to record what has ended.
-const UNRECORDED: SignedDuration = SignedDuration::from_mins(10);
+const UNRECORDED: SignedDuration = SignedDuration::from_mins(1);
 
 /// The step with all that it needs.
 #[derive(Debug, Clone)]
@@ -102,11 +99,6 @@ impl Track {
         };
         match action {
             Ok(action) => claim.state = state_of(&action),
-            // A machine action that the service does not know any more isolates nobody.
-            Err(ApiError::NotFound(_)) if now.duration_since(claim.changed_at) > GONE => {
-                tracing::warn!(device = %claim.device, "the service does not know the machine action any more");
-                claim.state = EffectState::Failed;
-            }
             Err(error) => {
                 tracing::warn!(device = %claim.device, %error, "a machine action could not be read");
                 wait = wait.max(rest_after(&error));
@@ -116,15 +108,16 @@ impl Track {
         if claim.state != stored.value.state {
             claim.changed_at = now;
         }
+        let case = self.case_of(&claim, now).await?;
+        let is_recorded =
+            case.as_ref().is_some_and(|case| case.value.history.iter().any(|entry| entry.action == claim.action));
+        if !is_recorded && now.duration_since(stored.value.changed_at) < UNRECORDED {
+            // Whoever asked is about to record it; told now, the end would come before the beginning.
+            (claim.state, claim.changed_at) = (stored.value.state, stored.value.changed_at);
+        }
         if claim.state.is_open() {
-            self.go_on(stored, &claim, now).await?;
+            self.go_on(stored, &claim, case, now).await?;
         } else {
-            let case = self.case_of(&claim, now).await?;
-            let is_recorded = case.as_ref().is_some_and(|case| case.value.last.claim.as_ref() == Some(&claim.id));
-            if !is_recorded && now.duration_since(stored.value.changed_at) < UNRECORDED {
-                // Whoever asked is about to record it; told now, the end would come before the beginning.
-                return Ok(stored.value.clone());
-            }
             self.end(stored, &claim, case, now).await?;
         }
         Ok(claim)
@@ -146,11 +139,17 @@ impl Track {
     }
 
     /// It is still open. That it has become `pending` is remembered, but is no news to people.
-    async fn go_on(&self, stored: &Stored<Claim>, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
+    async fn go_on(
+        &self,
+        stored: &Stored<Claim>,
+        claim: &Claim,
+        case: Option<Stored<CaseRow>>,
+        now: Timestamp,
+    ) -> Result<(), TrackError> {
         let key = Claim::key(&self.tenant, &claim.device);
         let mut writes = vec![Write::put(key, claim, Stored::expected(Some(stored)), None)?];
         if claim.state != stored.value.state
-            && let Some(case) = self.case_of(claim, now).await?
+            && let Some(case) = case
         {
             writes.push(self.put_case(&case, &moved_on(&case.value, claim, now), claim, now)?);
         }

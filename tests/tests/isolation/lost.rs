@@ -87,7 +87,8 @@ async fn another_alert_finds_the_lost_request_and_both_are_told_the_truth_once()
     assert_eq!(scene.claim(1).await.unwrap().state, EffectState::Unknown);
     scene.pass(seconds(60));
     raise(&mut scene, "b", 1);
-    scene.run_once().await;
+    scene.poll().await;
+    scene.settle(minutes(2)).await;
     assert_eq!(scene.claim(1).await.unwrap().state, EffectState::Succeeded);
     scene.settle(minutes(10)).await;
     assert_eq!(scene.isolate_calls(), 1);
