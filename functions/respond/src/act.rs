@@ -23,7 +23,7 @@ use ports::{Claim, Count};
 const RECENT: SignedDuration = SignedDuration::from_mins(1);
 
 /// A decided isolation that has not been asked for after this time is news.
-const LONG: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const LONG: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was read just before the call.
 struct Fresh {
@@ -417,6 +417,23 @@ impl Respond {
         let fact = DeviceFact::Known(known);
         let decision = self.decide(&alert, &fact, work);
         Ok(Ok(Fresh { alert, device: fact, decision, actions }))
+    }
+
+    /// Whether the device is isolated, or about to be, by a claim of ours and by its machine actions. In doubt it is
+    /// not: then people are asked.
+    pub(crate) async fn is_cut_off(&self, work: &Work) -> Result<bool, Stop> {
+        let Some(device) = work.device_id() else { return Ok(false) };
+        let stands = |state| {
+            matches!(
+                state,
+                EffectState::Requested | EffectState::Pending | EffectState::Succeeded | EffectState::Adopted
+            )
+        };
+        if !self.read_claim(device, work.now).await?.is_some_and(|held| stands(held.claim.state)) {
+            return Ok(false);
+        }
+        let actions = self.reader.actions_of(device, work.call()).await.unwrap_or_default();
+        Ok(matches!(standing(&actions, work.now), Standing::Isolating(_) | Standing::Isolated(_)))
     }
 
     /// An isolation was decided and cannot be asked for yet. If that goes on for a while, people hear of it: they

@@ -166,8 +166,35 @@ impl Respond {
             }
             return acted;
         }
-        let outcome = work.outcome(decision, state, Vec::new());
+        let mut outcome = work.outcome(decision, state, Vec::new());
+        if outcome.decision.answer == Answer::Propose && self.is_cut_off(&work).await? {
+            outcome.decision.tell = false;
+            outcome.notes.push("this device is isolated, or about to be: nobody is asked whether to".to_owned());
+        }
+        if outcome.decision.answer == Answer::Refused && !outcome.decision.tell {
+            outcome.notes.extend(self.came_too_late(&work));
+            outcome.decision.tell = !outcome.notes.is_empty();
+        }
         self.finish(&mut work, outcome).await
+    }
+
+    /// What people have to know of an alert that would have been acted upon when it was found, and is not now
+    /// because Cordon took so long.
+    fn came_too_late(&self, work: &Work) -> Option<String> {
+        let found = &work.message.body.found;
+        let waited = work.now.duration_since(found.first_seen.at);
+        let then = self.playbook.decide(&Case {
+            alert: &found.alert,
+            device: &work.message.body.device,
+            first_seen: found.first_seen,
+            environment_mode: self.environment_mode,
+            now: found.first_seen.at,
+        });
+        let was_wanted = matches!(then.answer, Answer::Isolate | Answer::Propose);
+        (was_wanted && waited >= act::LONG).then(|| {
+            let answer = then.answer.as_str();
+            format!("when it was found, {} min ago, the answer was `{answer}`: Cordon comes too late", waited.as_mins())
+        })
     }
 
     fn decide(&self, alert: &model::Alert, device: &DeviceFact, work: &Work) -> Decision {

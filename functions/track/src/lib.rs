@@ -98,7 +98,8 @@ impl Track {
             None => return Ok(claim),
         };
         match action {
-            Ok(action) => claim.state = state_of(&action),
+            Ok(action) if action.device.as_ref() == Some(&claim.device) => claim.state = state_of(&action),
+            Ok(_) => tracing::warn!(device = %claim.device, "the service answered with another machine action"),
             Err(error) => {
                 tracing::warn!(device = %claim.device, %error, "a machine action could not be read");
                 wait = wait.max(rest_after(&error));

@@ -7,16 +7,13 @@ use model::{ActionId, DeviceId, MachineAction};
 const PAGE: usize = 10_000;
 
 impl Reader {
-    /// All machine actions of a device, in no particular order; a 404 means none, once it has come twice. Fails
-    /// where one of them cannot be read or does not say whose it is, or where there may be more: half a list must
-    /// not be taken for "nothing is open".
+    /// All machine actions of a device, in no particular order. Fails where one of them cannot be read or does not
+    /// say whose it is, where there may be more, and for a 404 (the service answers an empty list where there are
+    /// none): none of these must be taken for "nothing is open".
     pub async fn actions_of(&self, device: &DeviceId, call: Call) -> Result<Vec<MachineAction>, ApiError> {
         let path = format!("/machineactions?$filter={}&$top={PAGE}", encoded(&of_device(device)));
         let decode = |body: &[u8]| wire::read_list(body, wire::action);
-        let listed = match self.get_surely("GET machineactions", &path, call, decode).await {
-            Err(ApiError::NotFound(_)) => return Ok(Vec::new()),
-            answer => answer?,
-        };
+        let listed = self.get_surely("GET machineactions", &path, call, decode).await?;
         let broken = |why: String| ApiError::Unreadable { why };
         if let Some(unreadable) = listed.unreadable.first() {
             return Err(broken(unreadable.to_string()));

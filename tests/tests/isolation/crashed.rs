@@ -300,7 +300,7 @@ async fn an_end_that_was_announced_and_not_recorded_takes_no_other_outcomes_plac
         let evidence = simulator::Evidence::ip(world.now, "203.0.113.9");
         world.change_alert("a", |alert| {
             alert.evidence.push(evidence);
-            alert.severity = "Medium".to_owned();
+            alert.severity = "Odd".to_owned();
         });
     });
     enrich(&mut scene).await;
@@ -308,7 +308,7 @@ async fn an_end_that_was_announced_and_not_recorded_takes_no_other_outcomes_plac
     scene.settle(minutes(30)).await;
     isolated_once(&scene).await;
     assert_eq!(
-        (scene.mails().len(), told(&scene, "asks whether to isolate")),
+        (scene.mails().len(), told(&scene, "not isolated")),
         (3, 1),
         "{:#?}",
         scene.subjects()

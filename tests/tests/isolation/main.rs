@@ -7,6 +7,7 @@ mod crashed;
 mod followed;
 mod lost;
 mod ordinary;
+mod patience;
 mod refused;
 mod repeated;
 mod reread;
