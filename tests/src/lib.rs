@@ -40,12 +40,19 @@ pub fn device(number: u32) -> DeviceId {
 
 /// A Windows 11 workstation of the simulated tenant.
 pub fn workstation(number: u32) -> simulator::Machine {
-    simulator::Machine::new(device(number).as_str(), format!("ws-{number}.contoso.com").as_str(), "Windows11", noon() - minutes(30))
+    simulator::Machine::new(
+        device(number).as_str(),
+        format!("ws-{number}.contoso.com").as_str(),
+        "Windows11",
+        noon() - minutes(30),
+    )
 }
 
 /// A new High alert on that workstation, created and last updated two minutes before noon.
 pub fn high(id: &str, number: u32) -> simulator::Alert {
-    simulator::Alert::new(id, device(number).as_str(), noon() - minutes(2)).on(&workstation(number)).severity("High")
+    simulator::Alert::new(id, device(number).as_str(), noon() - minutes(2))
+        .on(&workstation(number))
+        .severity("High")
 }
 
 /// The folder of the shipped playbook.
@@ -262,7 +269,8 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
     let channels = notify::open(&[channel], &Vars::default(), &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     let (reader, responder, calls) = connect(&connection, Arc::new(Hurried(simulator.clone()))).unwrap();
-    let playbook = setup.playbook.clone().unwrap_or_else(|| Arc::new(Playbook::read(&shipped_playbook()).unwrap()));
+    let playbook =
+        setup.playbook.clone().unwrap_or_else(|| Arc::new(Playbook::read(&shipped_playbook()).unwrap()));
     let host = Host::new(Parts {
         tenant: connection.tenant.clone(),
         reader,

@@ -5,7 +5,9 @@
 use defender::{ApiError, Call, Reader};
 use jiff::{SignedDuration, Timestamp};
 use model::{AlertEnriched, AlertFound, DeviceFact, DeviceId, DeviceRef, Envelope, TenantId, one_line};
-use ports::{Count, DeviceRow, Disposition, Expect, Queue, QueueError, QueueName, State, Stored, Tally, Write};
+use ports::{
+    Count, DeviceRow, Disposition, Expect, Queue, QueueError, QueueName, State, Stored, Tally, Write,
+};
 
 /// How long one read of the tenant may take, retries included.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(20);
@@ -53,7 +55,9 @@ impl Enrich {
             match result {
                 Ok(()) => {}
                 Err(error @ QueueError::Unavailable(_)) => return soon(error, now),
-                Err(error @ QueueError::TooLarge { .. }) => return Disposition::Reject { reason: error.to_string() },
+                Err(error @ QueueError::TooLarge { .. }) => {
+                    return Disposition::Reject { reason: error.to_string() };
+                }
             }
         }
         self.tally.one(Count::AlertsEnriched);

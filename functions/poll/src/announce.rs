@@ -46,7 +46,8 @@ impl Poll {
         let latest = page.alerts.iter().filter_map(|alert| alert.updated).max();
         let mut news = self.news(page.alerts, now).await?;
         news.sort_by_key(|news| Reverse(news.message.body.alert.severity.as_ref().and_then(|s| s.rank())));
-        let devices = news.iter().flat_map(|news| &news.message.body.devices).filter_map(|device| device.id());
+        let devices =
+            news.iter().flat_map(|news| &news.message.body.devices).filter_map(|device| device.id());
         self.refresh_devices(devices.cloned().collect(), &mut round.fleet, now).await;
 
         let mut news = news.into_iter().peekable();
@@ -110,7 +111,13 @@ impl Poll {
         Ok(pairs.filter_map(|((alert, key), before)| self.news_of(alert, key, before, now)).collect())
     }
 
-    fn news_of(&self, mut alert: Alert, key: Key, before: Option<Stored<Announced>>, now: Timestamp) -> Option<News> {
+    fn news_of(
+        &self,
+        mut alert: Alert,
+        key: Key,
+        before: Option<Stored<Announced>>,
+        now: Timestamp,
+    ) -> Option<News> {
         let mut evidence = before.as_ref().map(|before| before.value.evidence.clone()).unwrap_or_default();
         let brought: BTreeSet<EvidenceIdentity> =
             EvidenceIdentity::all(&alert).into_iter().take(Announced::MAX_EVIDENCE).collect();
@@ -125,7 +132,8 @@ impl Poll {
         revisions.push(revision.clone());
         let excess = revisions.len().saturating_sub(Announced::MAX_REVISIONS);
         revisions.drain(..excess);
-        let first_seen = before.as_ref().map_or(FirstSeen { at: now, mode: self.mode }, |before| before.value.first_seen);
+        let first_seen =
+            before.as_ref().map_or(FirstSeen { at: now, mode: self.mode }, |before| before.value.first_seen);
 
         alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * current.len()));
         let devices = alert.device.iter().cloned().collect();
@@ -157,7 +165,10 @@ impl Poll {
             if self.state.get::<Timestamp>(&key, now).await?.is_some() {
                 continue;
             }
-            let reason = format!("a record of the alert list has no usable id: {}", one_line(&record.to_string(), 300));
+            let reason = format!(
+                "a record of the alert list has no usable id: {}",
+                one_line(&record.to_string(), 300)
+            );
             self.set_one_aside(&record.record, &reason, now).await?;
             let write = Write::put(key, &now, ports::Expect::Any, Announced::expires(now))?;
             self.state.commit(&[write], now).await?;

@@ -34,7 +34,12 @@ impl Default for Fleet {
 }
 
 impl Poll {
-    pub(crate) async fn refresh_devices(&self, wanted: BTreeSet<DeviceId>, fleet: &mut Fleet, now: Timestamp) {
+    pub(crate) async fn refresh_devices(
+        &self,
+        wanted: BTreeSet<DeviceId>,
+        fleet: &mut Fleet,
+        now: Timestamp,
+    ) {
         let mut missing = match self.missing(wanted, now).await {
             Ok(missing) => missing,
             Err(error) => return tracing::warn!(%error, "the device cache could not be read"),
@@ -70,10 +75,15 @@ impl Poll {
     }
 
     /// The wanted devices that are not in the cache, or not fresh.
-    async fn missing(&self, wanted: BTreeSet<DeviceId>, now: Timestamp) -> Result<BTreeSet<DeviceId>, StateError> {
+    async fn missing(
+        &self,
+        wanted: BTreeSet<DeviceId>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<DeviceId>, StateError> {
         let keys: Vec<Key> = wanted.iter().map(|id| DeviceRow::key(&self.tenant, id)).collect();
         let known: Vec<Option<Stored<DeviceRow>>> = self.state.batch_get(&keys, now).await?;
-        let is_fresh = |row: &Option<Stored<DeviceRow>>| row.as_ref().is_some_and(|row| row.value.is_fresh(now));
+        let is_fresh =
+            |row: &Option<Stored<DeviceRow>>| row.as_ref().is_some_and(|row| row.value.is_fresh(now));
         Ok(wanted.into_iter().zip(known).filter(|(_, row)| !is_fresh(row)).map(|(id, _)| id).collect())
     }
 

@@ -63,7 +63,12 @@ pub enum PollError {
     #[error("the state could not be written")]
     Commit(#[from] CommitError),
     #[error("{failed} of {all} announcements were not confirmed")]
-    Send { failed: usize, all: usize, #[source] first: QueueError },
+    Send {
+        failed: usize,
+        all: usize,
+        #[source]
+        first: QueueError,
+    },
 }
 
 impl Poll {
@@ -103,7 +108,9 @@ impl Poll {
             match next {
                 Next::Complete => {}
                 Next::From(from) => windows.push(Window { from, ..window }),
-                Next::WithinTick(tick) if tick.to < window.to => windows.push(Window { from: tick.to, ..window }),
+                Next::WithinTick(tick) if tick.to < window.to => {
+                    windows.push(Window { from: tick.to, ..window })
+                }
                 Next::WithinTick(_) => {}
                 Next::Halves(first, second) => windows.extend([second, first]),
             }

@@ -303,8 +303,8 @@ impl Respond {
             Some(held) if self.own_action(&held.claim, std::slice::from_ref(action)).is_some() => {
                 match held.claim.state {
                     EffectState::Requested | EffectState::Pending | EffectState::Succeeded => {
-                    return self.join(work, &held.claim).await;
-                }
+                        return self.join(work, &held.claim).await;
+                    }
                     state if !is_over(state) => return self.requested(work, held, fresh, action).await,
                     _ => Some(held),
                 }

@@ -169,7 +169,9 @@ impl Respond {
         let mut outcome = work.outcome(decision, state, Vec::new());
         if outcome.decision.answer == Answer::Propose && self.is_cut_off(&work).await? {
             outcome.decision.tell = false;
-            outcome.notes.push("this device is isolated, or about to be: nobody is asked whether to".to_owned());
+            outcome
+                .notes
+                .push("this device is isolated, or about to be: nobody is asked whether to".to_owned());
         }
         if outcome.decision.answer == Answer::Refused && !outcome.decision.tell {
             outcome.notes.extend(self.came_too_late(&work));
@@ -193,7 +195,10 @@ impl Respond {
         let was_wanted = matches!(then.answer, Answer::Isolate | Answer::Propose);
         (was_wanted && waited >= act::LONG).then(|| {
             let answer = then.answer.as_str();
-            format!("when it was found, {} min ago, the answer was `{answer}`: Cordon comes too late", waited.as_mins())
+            format!(
+                "when it was found, {} min ago, the answer was `{answer}`: Cordon comes too late",
+                waited.as_mins()
+            )
         })
     }
 

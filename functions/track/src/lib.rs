@@ -8,8 +8,8 @@ use defender::{ApiError, Call, Reader};
 use jiff::{SignedDuration, Timestamp};
 use model::{ActionStatus, DeviceId, EffectState, MachineAction, TenantId};
 use ports::{
-    CaseRow, Claim, CommitError, Count, HistoryEntry, OpenEffect, Queue, QueueError, QueueName, State, StateError,
-    Stored, Tally, Write,
+    CaseRow, Claim, CommitError, Count, HistoryEntry, OpenEffect, Queue, QueueError, QueueName, State,
+    StateError, Stored, Tally, Write,
 };
 
 /// How long one read of the tenant may take, retries included.
@@ -99,7 +99,9 @@ impl Track {
         };
         match action {
             Ok(action) if action.device.as_ref() == Some(&claim.device) => claim.state = state_of(&action),
-            Ok(_) => tracing::warn!(device = %claim.device, "the service answered with another machine action"),
+            Ok(_) => {
+                tracing::warn!(device = %claim.device, "the service answered with another machine action")
+            }
             Err(error) => {
                 tracing::warn!(device = %claim.device, %error, "a machine action could not be read");
                 wait = wait.max(rest_after(&error));
@@ -110,8 +112,9 @@ impl Track {
             claim.changed_at = now;
         }
         let case = self.case_of(&claim, now).await?;
-        let is_recorded =
-            case.as_ref().is_some_and(|case| case.value.history.iter().any(|entry| entry.action == claim.action));
+        let is_recorded = case
+            .as_ref()
+            .is_some_and(|case| case.value.history.iter().any(|entry| entry.action == claim.action));
         if !is_recorded && now.duration_since(stored.value.changed_at) < UNRECORDED {
             // Whoever asked is about to record it; told now, the end would come before the beginning.
             (claim.state, claim.changed_at) = (stored.value.state, stored.value.changed_at);
@@ -176,7 +179,9 @@ impl Track {
             row.decided_at = now;
             row.told += 1;
             let trace = format!("{}-track", claim.alert);
-            self.queue.send_one(QueueName::ActionsTaken, &row.announcement(&self.tenant, &trace), now).await?;
+            self.queue
+                .send_one(QueueName::ActionsTaken, &row.announcement(&self.tenant, &trace), now)
+                .await?;
             writes.push(self.put_case(&case, &row, claim, now)?);
         }
         self.state.commit(&writes, now).await?;

@@ -22,7 +22,10 @@ impl Reader {
             return Err(broken("the device has more machine actions than one page".to_owned()));
         }
         if let Some(action) = listed.records.iter().find(|action| action.device.is_none()) {
-            return Err(broken(format!("the machine action {} does not say which device it is about", action.id)));
+            return Err(broken(format!(
+                "the machine action {} does not say which device it is about",
+                action.id
+            )));
         }
         // A service that ignored the filter must not make another device's action look like this one's.
         Ok(listed.records.into_iter().filter(|action| action.device.as_ref() == Some(device)).collect())

@@ -127,7 +127,8 @@ mod tests {
 
     fn page(stamps: &[i128], full: bool) -> AlertPage {
         let alerts = stamps.iter().enumerate().map(|(index, nanos)| {
-            let value = serde_json::json!({"id": format!("a{index}"), "lastUpdateTime": at(*nanos).to_string()});
+            let value =
+                serde_json::json!({"id": format!("a{index}"), "lastUpdateTime": at(*nanos).to_string()});
             wire::alert(&value).unwrap()
         });
         AlertPage { alerts: alerts.collect(), unreadable: vec![], full, returned: stamps.len() }

@@ -31,7 +31,11 @@ impl Reader {
     /// A page of the devices that the tenant knows, past the first `skip`. The service's 404 for "none" is an
     /// empty page.
     pub async fn machines(&self, skip: usize, call: Call) -> Result<MachinePage, ApiError> {
-        let path = if skip == 0 { format!("/machines?$top={PAGE}") } else { format!("/machines?$top={PAGE}&$skip={skip}") };
+        let path = if skip == 0 {
+            format!("/machines?$top={PAGE}")
+        } else {
+            format!("/machines?$top={PAGE}&$skip={skip}")
+        };
         let decode = |body: &[u8]| wire::read_list(body, wire::device);
         let listed = match self.get("GET machines", &path, call, decode).await {
             Err(ApiError::NotFound(_)) => {

@@ -3,7 +3,11 @@
 //! Nothing here is ever tried twice, except after a 401, by which the service says that it has not looked at
 //! the request. Each effect goes over a connection of its own.
 
-use crate::{ApiError, Failed, Reached, send::{Request, Transport}, wire};
+use crate::{
+    ApiError, Failed, Reached,
+    send::{Request, Transport},
+    wire,
+};
 use jiff::Timestamp;
 use model::{DeviceId, IsolationType, MachineAction};
 use reqwest::Method;

@@ -2,11 +2,7 @@
 //!
 //! Nothing above this file sees HTTP; nothing below retries.
 
-use crate::{
-    ApiError, Pause, Reached,
-    error::Answer,
-    wire::Unreadable,
-};
+use crate::{ApiError, Pause, Reached, error::Answer, wire::Unreadable};
 use credentials::{AccessToken, Calls, Tokens};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use model::one_line;
@@ -62,7 +58,12 @@ impl Transport {
 
     /// The body of a good answer. A rejected token is dropped and one more asked for, once: a 401 means that
     /// the service has not looked at the request.
-    pub(crate) async fn send(&self, request: &Request<'_>, now: Timestamp, timeout: Duration) -> Result<Vec<u8>, ApiError> {
+    pub(crate) async fn send(
+        &self,
+        request: &Request<'_>,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, ApiError> {
         let token = self.token(now).await?;
         match self.send_with(&token, request, now, timeout).await {
             Err(ApiError::Unauthorized { .. }) => {
@@ -82,7 +83,8 @@ impl Transport {
         timeout: Duration,
     ) -> Result<Vec<u8>, ApiError> {
         let url = format!("{}{}", self.base, request.path);
-        let unusable = || ApiError::Unavailable { why: "the token is not one".to_owned(), reached: Reached::No };
+        let unusable =
+            || ApiError::Unavailable { why: "the token is not one".to_owned(), reached: Reached::No };
         let mut builder = self
             .http
             .request(request.method.clone(), url)
@@ -175,7 +177,9 @@ fn failure(status: StatusCode, retry_after: Option<SignedDuration>, body: &[u8])
         },
         StatusCode::FORBIDDEN => ApiError::Forbidden(answer),
         StatusCode::NOT_FOUND => ApiError::NotFound(answer),
-        StatusCode::REQUEST_TIMEOUT => ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe },
+        StatusCode::REQUEST_TIMEOUT => {
+            ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe }
+        }
         status if status.is_server_error() => {
             ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe }
         }
@@ -237,7 +241,10 @@ impl Reader {
         decode: impl Fn(&[u8]) -> Result<T, Unreadable>,
     ) -> Result<T, ApiError> {
         let request = Request { route, method: Method::GET, path, body: None };
-        #[expect(clippy::disallowed_methods, reason = "how long a call really took bounds its retries; nothing is decided by it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how long a call really took bounds its retries; nothing is decided by it"
+        )]
         let started = Instant::now();
         let left = |paused: SignedDuration| {
             let spent = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::MAX);

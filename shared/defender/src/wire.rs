@@ -77,7 +77,10 @@ pub(crate) fn read_list<T>(
 }
 
 /// Reads a body that is one record.
-pub(crate) fn read_one<T>(body: &[u8], read: impl Fn(&Value) -> Result<T, Unreadable>) -> Result<T, Unreadable> {
+pub(crate) fn read_one<T>(
+    body: &[u8],
+    read: impl Fn(&Value) -> Result<T, Unreadable>,
+) -> Result<T, Unreadable> {
     read(&parse(&String::from_utf8_lossy(body))?)
 }
 
@@ -257,7 +260,9 @@ impl<'a> Fields<'a> {
     /// The record's id; without it the record is unreadable.
     fn id<T: std::str::FromStr<Err = model::BadId>>(&mut self, name: &str) -> Result<T, Unreadable> {
         match self.present(name) {
-            Some(Value::String(text)) => text.parse().map_err(|error: model::BadId| Unreadable::new(name, error.to_string())),
+            Some(Value::String(text)) => {
+                text.parse().map_err(|error: model::BadId| Unreadable::new(name, error.to_string()))
+            }
             Some(other) => Err(Unreadable::new(name, expected("a string", other))),
             None => Err(Unreadable::new(name, "it is missing")),
         }
@@ -286,7 +291,8 @@ fn expected(what: &str, found: &Value) -> String {
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {
-    let as_utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    let as_utc =
+        || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     text.parse().ok().or_else(as_utc)
 }
 
@@ -434,7 +440,8 @@ mod tests {
         assert_eq!(alert.title, "T");
         assert_eq!(alert.techniques, ["T1"]);
         let problems = alert.unreadable.join("\n");
-        for path in ["severity", "mitreTechniques[1]", "evidence[0].processId", "evidence[1]", "relatedUser"] {
+        for path in ["severity", "mitreTechniques[1]", "evidence[0].processId", "evidence[1]", "relatedUser"]
+        {
             assert!(problems.contains(&format!("{path}: ")), "{path} in {problems}");
         }
     }
@@ -474,13 +481,20 @@ mod tests {
         ];
         leaf.prop_recursive(3, 40, 6, |inner| {
             let name = prop_oneof![
-                Just("id".to_owned()), Just("severity".to_owned()), Just("evidence".to_owned()),
-                Just("machineId".to_owned()), Just("type".to_owned()), Just("status".to_owned()),
-                Just("mitreTechniques".to_owned()), Just("relatedUser".to_owned()), ".{0,6}",
+                Just("id".to_owned()),
+                Just("severity".to_owned()),
+                Just("evidence".to_owned()),
+                Just("machineId".to_owned()),
+                Just("type".to_owned()),
+                Just("status".to_owned()),
+                Just("mitreTechniques".to_owned()),
+                Just("relatedUser".to_owned()),
+                ".{0,6}",
             ];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::vec((name, inner), 0..8).prop_map(|members| Value::Object(members.into_iter().collect())),
+                prop::collection::vec((name, inner), 0..8)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
     }

@@ -27,7 +27,8 @@ fn shipped_dependencies() -> BTreeMap<String, BTreeSet<String>> {
         metadata["packages"].as_array().unwrap().iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
     let mut direct: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().unwrap() {
-        let ships = |dep: &&Value| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+        let ships =
+            |dep: &&Value| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
         let deps = node["deps"].as_array().unwrap().iter().filter(ships).map(|dep| text(&dep["pkg"]));
         direct.insert(text(&node["id"]), deps.collect());
     }
@@ -53,8 +54,10 @@ fn reachable(
 /// Our Rust sources, below the workspace's folders.
 fn sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["cli", "functions", "shared", "simulator", "tests"].iter().map(|folder| root().join(folder)).collect();
+    let mut folders: Vec<PathBuf> = ["cli", "functions", "shared", "simulator", "tests"]
+        .iter()
+        .map(|folder| root().join(folder))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -86,21 +89,52 @@ fn dependencies_point_down() {
         ("aws", &["model", "ports"]),
         (
             "local",
-            &["credentials", "defender", "enrich", "model", "notify", "policy", "poll", "ports", "respond", "track"],
+            &[
+                "credentials",
+                "defender",
+                "enrich",
+                "model",
+                "notify",
+                "policy",
+                "poll",
+                "ports",
+                "respond",
+                "track",
+            ],
         ),
         ("simulator", &[]),
         (
             "cordon",
             &[
-                "credentials", "defender", "enrich", "local", "model", "notify", "policy", "poll", "ports", "respond",
-                "simulator", "track",
+                "credentials",
+                "defender",
+                "enrich",
+                "local",
+                "model",
+                "notify",
+                "policy",
+                "poll",
+                "ports",
+                "respond",
+                "simulator",
+                "track",
             ],
         ),
         (
             "scenarios",
             &[
-                "credentials", "defender", "enrich", "local", "model", "notify", "policy", "poll", "ports", "respond",
-                "simulator", "track",
+                "credentials",
+                "defender",
+                "enrich",
+                "local",
+                "model",
+                "notify",
+                "policy",
+                "poll",
+                "ports",
+                "respond",
+                "simulator",
+                "track",
             ],
         ),
     ];
@@ -133,7 +167,8 @@ fn only_respond_can_act() {
     for file in sources() {
         let text = std::fs::read_to_string(&file).unwrap();
         let place = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-        let ships = !place.contains("/tests/") && !place.starts_with("tests/") && !place.starts_with("simulator/");
+        let ships =
+            !place.contains("/tests/") && !place.starts_with("tests/") && !place.starts_with("simulator/");
         if !ships {
             continue;
         }
@@ -160,9 +195,9 @@ fn every_file_says_what_it_is() {
 #[test]
 fn every_package_takes_its_lints_and_versions_from_the_workspace() {
     for member in ["cli", "tests", "simulator"].into_iter().map(|name| root().join(name)).chain(
-        ["functions", "shared"]
-            .into_iter()
-            .flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path())),
+        ["functions", "shared"].into_iter().flat_map(|folder| {
+            std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path())
+        }),
     ) {
         let manifest = member.join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
@@ -171,7 +206,10 @@ fn every_package_takes_its_lints_and_versions_from_the_workspace() {
         for line in text.lines() {
             if line.starts_with('[') {
                 section = line;
-            } else if section.contains("dependencies") && line.contains('=') && !line.trim_start().starts_with('#') {
+            } else if section.contains("dependencies")
+                && line.contains('=')
+                && !line.trim_start().starts_with('#')
+            {
                 assert!(line.contains("workspace = true"), "{}: `{line}`", manifest.display());
             }
         }

@@ -1,7 +1,7 @@
 //! Alerts that cannot be read, in part or at all: decided if anything can be told, set aside if not, and never
 //! in the way of their neighbours.
 
-use crate::{
+use crate::polling::{
     decided, found,
     meddler::{Changes, meddle},
 };

@@ -1,6 +1,6 @@
 //! Devices whose records cannot be read, or are not there: refused with a reason, and a person is told.
 
-use crate::found;
+use crate::polling::found;
 use model::{Answer, EffectState};
 use scenarios::{Scene, device, high, noon, workstation};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Observing: nothing but reading leaves the process, and what was first seen then is not acted upon later.
 
-use crate::{decided, found};
+use crate::polling::{decided, found};
 use model::{Answer, EffectState};
 use ports::Count;
 use scenarios::{Scene, Setup, high, minutes, noon, seconds, workstation};

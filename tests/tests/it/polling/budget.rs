@@ -1,6 +1,6 @@
 //! The quota: how many calls a storm costs.
 
-use crate::{decided, found};
+use crate::polling::{decided, found};
 use scenarios::{Scene, Setup, minutes, noon};
 use simulator::{World, generate};
 

@@ -1,6 +1,6 @@
 //! Which alerts a poll finds: late ones, equal stamps, the first run's reach, whatever order the service has.
 
-use crate::{cursor, decided, found, low};
+use crate::polling::{cursor, decided, found, low};
 use jiff::SignedDuration;
 use model::EffectState;
 use scenarios::{Scene, Setup, device, high, minutes, noon, seconds, workstation};

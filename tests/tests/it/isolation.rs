@@ -1,7 +1,5 @@
 //! Isolations over the whole pipeline: whatever goes wrong, a device is isolated once, and people know of it.
 
-#![expect(clippy::unwrap_used, reason = "a harness fails loudly")]
-
 mod adopted;
 mod crashed;
 mod followed;

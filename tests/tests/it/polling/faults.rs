@@ -1,6 +1,6 @@
 //! A service that throttles, breaks off or talks nonsense: what passes is survived, what does not loses nothing.
 
-use crate::{cursor, found, low};
+use crate::polling::{cursor, found, low};
 use defender::ApiError;
 use jiff::{SignedDuration, Timestamp};
 use poll::PollError;

@@ -1,7 +1,5 @@
 //! Scenarios of polling and of bad data: what is found, when, how often, and what becomes of it.
 
-#![expect(clippy::unwrap_used, reason = "what the scenarios share fails loudly, too")]
-
 mod bad_alerts;
 mod bad_devices;
 mod budget;

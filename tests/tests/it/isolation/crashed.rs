@@ -307,12 +307,7 @@ async fn an_end_that_was_announced_and_not_recorded_takes_no_other_outcomes_plac
     respond(&scene).await;
     scene.settle(minutes(30)).await;
     isolated_once(&scene).await;
-    assert_eq!(
-        (scene.mails().len(), told(&scene, "not isolated")),
-        (3, 1),
-        "{:#?}",
-        scene.subjects()
-    );
+    assert_eq!((scene.mails().len(), told(&scene, "not isolated")), (3, 1), "{:#?}", scene.subjects());
     scene.end().await;
 }
 

@@ -1,6 +1,6 @@
 //! Which changes of a known alert are news: a raised severity and new evidence are, triage never is.
 
-use crate::{decided, found};
+use crate::polling::{decided, found};
 use model::{Answer, EffectState};
 use ports::{Announced, Count, Expect, Write};
 use scenarios::{Scene, device, high, minutes, noon, seconds, workstation};

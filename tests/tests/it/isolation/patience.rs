@@ -1,6 +1,8 @@
 //! What takes long, comes late or has ended meanwhile: nothing is lost, and people hear of it.
 
-use super::{accepted, enrich, fails, heal, hours, isolated_once, notes, one_alert, outcome, raise, take, told};
+use super::{
+    accepted, enrich, fails, heal, hours, isolated_once, notes, one_alert, outcome, raise, take, told,
+};
 use model::{Answer, EffectState};
 use ports::{Count, QueueName};
 use scenarios::{Scene, Setup, device, high, minutes, noon, workstation};
@@ -94,7 +96,8 @@ async fn an_older_revision_that_comes_late_takes_nothing_back() {
     scene.simulator.with(|world| {
         world.change_alert("a", |alert| {
             alert.severity = "High".to_owned();
-            alert.evidence = vec![Evidence::url(alert.evidence[0].evidence_creation_time.unwrap(), "http://x.example")];
+            alert.evidence =
+                vec![Evidence::url(alert.evidence[0].evidence_creation_time.unwrap(), "http://x.example")];
         });
     });
     scene.run_once().await;
@@ -154,7 +157,9 @@ async fn a_device_that_fails_to_be_isolated_is_asked_for_again_on_account_of_the
     scene.simulator.with(|world| world.machine_mut(device(1).as_str()).unwrap().behaviour = Behaviour::Fails);
     scene.run_once().await;
     assert_eq!(outcome(&scene, "a").await.1, Some(EffectState::Failed));
-    scene.simulator.with(|world| world.machine_mut(device(1).as_str()).unwrap().behaviour = Behaviour::Online);
+    scene
+        .simulator
+        .with(|world| world.machine_mut(device(1).as_str()).unwrap().behaviour = Behaviour::Online);
     raise(&mut scene, "b", 1);
     scene.run_once().await;
     isolated_once_more(&scene).await;
