@@ -152,6 +152,7 @@ async fn tell(state: &State, tenant: &TenantId, id: &AlertId, now: Timestamp) ->
         }
         show::line(&match last.decision.answer {
             Answer::Isolate => format!("  isolation {}", states.join(" → ")),
+            Answer::Propose if !last.decision.tell => "  nothing to ask".to_owned(),
             Answer::Propose => "  proposed: a person is asked, nothing is done".to_owned(),
             Answer::Refused => "  refused: left alone".to_owned(),
             Answer::None => "  nothing to do".to_owned(),

@@ -75,7 +75,11 @@ fn the_shipped_policy_decides_each_case_as_it_says() {
         ("Informational", high().severity("Informational"), (Nothing, false, &[], &[])),
         ("unspecified", high().severity("UnSpecified"), (Nothing, false, &[], &[])),
         ("in progress", status("InProgress"), (Isolate, true, &["isolate-high"], &[])),
-        ("no status", high().alert(|alert| alert.status = None), (Isolate, true, &["isolate-high"], &[])),
+        (
+            "no source",
+            high().alert(|alert| alert.detection_source = None),
+            (Propose, true, &["ask-custom-detection"], &["custom-detection-needs-a-person"]),
+        ),
         ("resolved", status("Resolved"), (Refused, false, &["isolate-high"], &["resolved"])),
         (
             "resolved Medium",
@@ -168,6 +172,9 @@ fn a_doubt_means_no_and_people_are_told() {
     let onboarding = |word: &str| high().device(|device| device.onboarding = Some(Onboarding::from(word)));
     let table: Vec<(&str, Story)> = vec![
         ("has no severity", high().alert(|alert| alert.severity = None)),
+        ("has no status", high().alert(|alert| alert.status = None)),
+        ("status `Paused` is not known", high().alert(|alert| alert.status = Some("Paused".into()))),
+        ("`Maybe` is not known", high().alert(|alert| alert.classification = Some("Maybe".into()))),
         ("`Critical` is not known", high().severity("Critical")),
         (
             "could not be read in full: machineId: not a text",
