@@ -73,3 +73,11 @@ fn a_folder_that_takes_no_mail_needs_attention() {
     let ended = site.cordon(&["demo", "--mail", "taken"]);
     ended.complains(1, &["cordon: "]);
 }
+
+#[test]
+fn the_readme_shows_what_the_demo_prints() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let site = Site::bare();
+    assert_eq!(site.cordon(&["demo"]).well(), shown, "run `scripts/demo` and put its output into README.md");
+}
