@@ -300,13 +300,15 @@ fn an_api_that_says_back_what_it_was_sent_is_not_quoted() {
     let statuses = ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "500 Internal Server Error"];
     let all = [as_sign_in, as_json, as_page].map(|form| statuses.map(|status| site(form, status)));
     let sites: Vec<&Site> = all.iter().flatten().collect();
-    // Some answers are asked for again after a while: all at the same time.
-    let runs: Vec<_> = sites.iter().map(|site| site.start(&["run", "--once"])).collect();
-    for (site, run) in sites.into_iter().zip(runs) {
-        let ended = run.wait();
-        assert!([1, 2].contains(&ended.code), "{ended:?}");
-        assert_silent("run --once", &ended);
-        assert_files_are_silent(site);
+    for command in [&["run", "--once"][..], &["check"]] {
+        // Some answers are asked for again after a while: all at the same time.
+        let runs: Vec<_> = sites.iter().map(|site| site.start(command)).collect();
+        for (site, run) in sites.iter().zip(runs) {
+            let ended = run.wait();
+            assert!([1, 2].contains(&ended.code), "{ended:?}");
+            assert_silent(&command.join(" "), &ended);
+            assert_files_are_silent(site);
+        }
     }
 }
 

@@ -305,7 +305,7 @@ impl Respond {
                     EffectState::Requested | EffectState::Pending | EffectState::Succeeded => {
                         return self.join(work, &held.claim).await;
                     }
-                    state if !is_over(state) => return self.requested(work, held, fresh, action).await,
+                    state if !is_spent(state) => return self.requested(work, held, fresh, action).await,
                     _ => Some(held),
                 }
             }
@@ -316,7 +316,7 @@ impl Respond {
         });
         let held = match before {
             Some(held) if known => held,
-            Some(held) if !is_over(held.claim.state) => {
+            Some(held) if !is_spent(held.claim.state) => {
                 self.settle(held, EffectState::Adopted, Some(action.id.clone()), work.now).await?
             }
             before => {
@@ -486,21 +486,9 @@ fn is_awaited(work: &Work, claim: &Claim) -> bool {
     }
 }
 
-/// Whether a claim has come to an end, so that the next effect needs a new generation.
-fn is_over(state: EffectState) -> bool {
-    match state {
-        EffectState::Claimed | EffectState::Requesting | EffectState::Unknown => false,
-        EffectState::Requested
-        | EffectState::Pending
-        | EffectState::Succeeded
-        | EffectState::Failed
-        | EffectState::TimedOut
-        | EffectState::Cancelled
-        | EffectState::Adopted
-        | EffectState::Refused
-        | EffectState::Observed
-        | EffectState::Proposed => true,
-    }
+/// Whether nothing can come of a claim any more but what is recorded: the next effect needs a new generation.
+fn is_spent(state: EffectState) -> bool {
+    state != EffectState::Claimed && !state.is_unanswered()
 }
 
 /// An outcome on what was read just before it. The alert keeps the message's evidence, shortened as it was.

@@ -141,22 +141,7 @@ impl Respond {
         let Held { claim, expect } = held;
         let key = Claim::key(&self.tenant, &claim.device);
         let open_key = OpenEffect::key(&self.tenant, &claim.device);
-        let must_be_followed = match claim.state {
-            EffectState::Requesting
-            | EffectState::Unknown
-            | EffectState::Requested
-            | EffectState::Pending => true,
-            EffectState::Claimed
-            | EffectState::Succeeded
-            | EffectState::Failed
-            | EffectState::TimedOut
-            | EffectState::Cancelled
-            | EffectState::Adopted
-            | EffectState::Refused
-            | EffectState::Observed
-            | EffectState::Proposed => false,
-        };
-        let pointer = if must_be_followed {
+        let pointer = if claim.state.is_open() || claim.state.is_unanswered() {
             Write::put(open_key, &OpenEffect { device: claim.device.clone() }, Expect::Any, None)?
         } else {
             Write::Delete { key: open_key, expect: Expect::Any }

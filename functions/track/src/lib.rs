@@ -68,21 +68,11 @@ impl Track {
                 }
             }
             let claim = claim.value;
-            match claim.state {
-                EffectState::Requested | EffectState::Pending => {
-                    tracked.next_look = Some(tracked.next_look.map_or(claim.due, |next| next.min(claim.due)));
-                    tracked.pending.push(claim.device);
-                }
-                EffectState::Requesting | EffectState::Unknown => tracked.unknown.push(claim.device),
-                EffectState::Claimed
-                | EffectState::Succeeded
-                | EffectState::Failed
-                | EffectState::TimedOut
-                | EffectState::Cancelled
-                | EffectState::Adopted
-                | EffectState::Refused
-                | EffectState::Observed
-                | EffectState::Proposed => {}
+            if claim.state.is_open() {
+                tracked.next_look = Some(tracked.next_look.map_or(claim.due, |next| next.min(claim.due)));
+                tracked.pending.push(claim.device);
+            } else if claim.state.is_unanswered() {
+                tracked.unknown.push(claim.device);
             }
         }
         Ok(tracked)

@@ -36,6 +36,11 @@ impl AccessToken {
         Some(value)
     }
 
+    /// Whether a text repeats the token: a service or a proxy may echo what it was sent.
+    pub fn is_in(&self, text: &str) -> bool {
+        text.contains(self.secret.expose_secret())
+    }
+
     /// The application roles in the token; none where it is no JWT or has no such claim. For a preflight only:
     /// the signature is the service's business.
     pub fn roles(&self) -> Option<Vec<String>> {

@@ -30,7 +30,10 @@ impl Vars {
     /// Adds what is not set yet: an environment file never overrides the environment.
     pub fn add_defaults(&mut self, more: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in more {
-            self.0.entry(name).or_insert(value);
+            let set = self.0.entry(name).or_default();
+            if set.is_empty() {
+                *set = value;
+            }
         }
     }
 
@@ -110,6 +113,10 @@ mod tests {
         );
         assert_eq!(vars.get("A"), Some("process"));
         assert_eq!(vars.get("B"), Some("two words"));
+        let mut vars: Vars = [("A".to_owned(), String::new())].into_iter().collect();
+        vars.add_defaults([("A".to_owned(), "file".to_owned())]);
+        assert_eq!(vars.get("A"), Some("file"), "an empty variable counts as not set");
+
         assert_eq!(vars.get("C"), Some("a=b"));
     }
 

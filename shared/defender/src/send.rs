@@ -112,7 +112,7 @@ impl Transport {
             }
             return Ok(body);
         }
-        Err(failure(status, retry_after, &body.unwrap_or_default()))
+        Err(failure(status, retry_after, &body.unwrap_or_default(), token))
     }
 }
 
@@ -145,8 +145,13 @@ fn broken(error: &reqwest::Error) -> ApiError {
 }
 
 /// What a status other than 2xx means. Judged by status, never by text: 429 comes with the code `429` or
-/// `TooManyRequests`, and messages may change.
-fn failure(status: StatusCode, retry_after: Option<SignedDuration>, body: &[u8]) -> ApiError {
+/// `TooManyRequests`, and messages may change. Words that repeat the token are withheld.
+fn failure(
+    status: StatusCode,
+    retry_after: Option<SignedDuration>,
+    body: &[u8],
+    token: &AccessToken,
+) -> ApiError {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Body {
@@ -160,11 +165,18 @@ fn failure(status: StatusCode, retry_after: Option<SignedDuration>, body: &[u8])
         target: String,
     }
     let inner = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
+    let words = |text: &str, max_chars: usize| {
+        if token.is_in(text) {
+            "(withheld: it repeats the token)".to_owned()
+        } else {
+            one_line(text, max_chars)
+        }
+    };
     let answer = Answer {
         status: status.as_u16(),
-        code: one_line(&inner.code, 60),
-        message: one_line(&inner.message, 300),
-        target: one_line(&inner.target, 60),
+        code: words(&inner.code, 60),
+        message: words(&inner.message, 300),
+        target: words(&inner.target, 60),
     };
     match status {
         StatusCode::TOO_MANY_REQUESTS => {

@@ -45,17 +45,6 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     line
 }
 
-/// The text with its line breaks kept, otherwise like [`one_line`].
-pub fn readable(text: &str, max_chars: usize) -> String {
-    let lines: Vec<String> = text.lines().map(|line| one_line(line, max_chars)).collect();
-    let mut joined = lines.join("\n");
-    if let Some((end, _)) = joined.char_indices().nth(max_chars) {
-        joined.truncate(end);
-        joined.push('…');
-    }
-    joined
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,11 +62,5 @@ mod tests {
         assert!(cut.ends_with('…'));
         assert_eq!(one_line("abc", 3), "abc");
         assert_eq!(one_line("abcd", 3), "ab…");
-    }
-
-    #[test]
-    fn line_breaks_can_be_kept() {
-        assert_eq!(readable("one\n two\u{7}\nthree", 80), "one\ntwo\nthree");
-        assert_eq!(readable("ab\ncd", 4), "ab\nc…");
     }
 }

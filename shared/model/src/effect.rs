@@ -53,9 +53,14 @@ impl EffectState {
         }
     }
 
-    /// Whether the service may still change it, so that it has to be followed.
+    /// Whether the service has accepted it and may still change it, so that it has to be followed.
     pub fn is_open(self) -> bool {
         matches!(self, EffectState::Requested | EffectState::Pending)
+    }
+
+    /// Whether the service may have been asked, and nobody has recorded its answer.
+    pub fn is_unanswered(self) -> bool {
+        matches!(self, EffectState::Requesting | EffectState::Unknown)
     }
 }
 

@@ -17,7 +17,7 @@ mod revision;
 
 pub use action::{ActionKind, ActionStatus, MachineAction};
 pub use alert::{Alert, AlertStatus, Classification, Evidence, Severity, User};
-pub use clean::{one_line, readable};
+pub use clean::one_line;
 pub use decision::{Answer, Decision, IsolationType, Mode, PolicyNote};
 pub use device::{Device, DeviceClass, DeviceFact, DeviceRef, Onboarding};
 pub use effect::EffectState;
