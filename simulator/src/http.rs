@@ -600,6 +600,9 @@ impl<T: Entity> Entity for Item<'_, T> {
 
 fn alerts(world: &World, request: &Request, machine: Option<&str>) -> Result<Done, Refusal> {
     let options = odata::options(&request.query, &odata::ALERTS)?;
+    if world.refuses_orderby && !options.order.is_empty() {
+        return Err(Refusal::new(400, "ODataError", "The query option '$orderby' is not allowed."));
+    }
     let on_machine = |id: Option<&str>| machine.is_none_or(|machine| id == Some(machine));
     let typed =
         visible_alerts(world).filter(|alert| on_machine(alert.machine_id.as_deref())).map(Item::Typed);

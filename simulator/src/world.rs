@@ -101,6 +101,8 @@ pub struct World {
     pub list_order: ListOrder,
     /// False: `$orderby` is accepted and has no effect.
     pub honours_orderby: bool,
+    /// True: `$orderby`, which the documentation's page does not list, gets 400.
+    pub refuses_orderby: bool,
     pub next_links: NextLinks,
     /// The page of a list for which no `$top` was sent; default 10,000.
     pub default_page: usize,
@@ -153,6 +155,7 @@ impl World {
             duplicate: Duplicate::PendingAction,
             list_order: ListOrder::NewestFirst,
             honours_orderby: true,
+            refuses_orderby: false,
             next_links: NextLinks::WithoutTop,
             default_page: 10_000,
             quotas: true,

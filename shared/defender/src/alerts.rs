@@ -9,6 +9,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, AlertId};
+use std::sync::atomic::Ordering;
 
 /// How many alerts a page asks for. The service allows 10,000; this keeps memory flat.
 pub const PAGE: usize = 2_000;
@@ -83,18 +84,25 @@ fn middle(window: Window) -> Timestamp {
 
 impl Reader {
     /// A page of the alerts that were last updated within the window, with their evidence, past the first `skip`.
+    /// Asked for in ascending order, unless the service has refused that: `$orderby` is not on its page.
     pub async fn alerts(&self, window: Window, skip: usize, call: Call) -> Result<AlertPage, ApiError> {
         let filter = format!("lastUpdateTime ge {} and lastUpdateTime lt {}", window.from, window.to);
-        let mut path = format!(
-            "/alerts?$filter={}&$orderby={}&$expand=evidence&$top={PAGE}",
-            encoded(&filter),
-            encoded("lastUpdateTime asc")
-        );
+        let mut path = format!("/alerts?$filter={}&$expand=evidence&$top={PAGE}", encoded(&filter));
         if skip > 0 {
             path.push_str(&format!("&$skip={skip}"));
         }
         let decode = |body: &[u8]| wire::read_list(body, wire::alert);
-        let listed = self.get("GET alerts", &path, call, decode).await?;
+        let ordered = format!("{path}&$orderby={}", encoded("lastUpdateTime asc"));
+        let in_order = !self.refuses_order.load(Ordering::Relaxed);
+        let listed = match self.get("GET alerts", if in_order { &ordered } else { &path }, call, decode).await {
+            Err(ApiError::BadRequest(answer)) if in_order => {
+                tracing::warn!(%answer, "alerts are asked for without an order from now on");
+                let listed = self.get("GET alerts", &path, call, decode).await?;
+                self.refuses_order.store(true, Ordering::Relaxed);
+                listed
+            }
+            answer => answer?,
+        };
         let returned = listed.returned();
         Ok(AlertPage {
             full: returned > 0 && (returned >= PAGE || listed.has_next_link),

@@ -9,7 +9,7 @@ use model::one_line;
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde::Deserialize;
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -214,11 +214,13 @@ fn retry_after(response: &Response, now: Timestamp) -> Option<SignedDuration> {
 pub struct Reader {
     transport: Arc<Transport>,
     pause: Arc<dyn Pause>,
+    /// Whether the service has refused to order alerts; then it is not asked to any more.
+    pub(crate) refuses_order: Arc<AtomicBool>,
 }
 
 impl Reader {
     pub(crate) fn new(transport: Transport, pause: Arc<dyn Pause>) -> Reader {
-        Reader { transport: Arc::new(transport), pause }
+        Reader { transport: Arc::new(transport), pause, refuses_order: Arc::default() }
     }
 
     /// The application roles that the app has been granted, from a token; none where the token does not say.

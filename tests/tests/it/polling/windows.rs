@@ -194,6 +194,15 @@ async fn a_service_that_ignores_the_order_asked_for_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_service_that_refuses_the_order_asked_for_loses_nothing() {
+    finds_all_of_5_000("refusing", |world| {
+        world.refuses_orderby = true;
+        world.list_order = ListOrder::Shuffled(7);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_service_that_gives_next_links_where_none_are_expected_loses_nothing() {
     finds_all_of_5_000("links beside $top", |world| world.next_links = NextLinks::Always).await;
     finds_all_of_5_000("broken links", |world| world.next_links = NextLinks::Broken).await;
