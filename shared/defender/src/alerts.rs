@@ -94,7 +94,8 @@ impl Reader {
         let decode = |body: &[u8]| wire::read_list(body, wire::alert);
         let ordered = format!("{path}&$orderby={}", encoded("lastUpdateTime asc"));
         let in_order = !self.refuses_order.load(Ordering::Relaxed);
-        let listed = match self.get("GET alerts", if in_order { &ordered } else { &path }, call, decode).await {
+        let listed = match self.get("GET alerts", if in_order { &ordered } else { &path }, call, decode).await
+        {
             Err(ApiError::BadRequest(answer)) if in_order => {
                 tracing::warn!(%answer, "alerts are asked for without an order from now on");
                 let listed = self.get("GET alerts", &path, call, decode).await?;
