@@ -113,9 +113,9 @@ mod tests {
         );
         assert_eq!(vars.get("A"), Some("process"));
         assert_eq!(vars.get("B"), Some("two words"));
-        let mut vars: Vars = [("A".to_owned(), String::new())].into_iter().collect();
-        vars.add_defaults([("A".to_owned(), "file".to_owned())]);
-        assert_eq!(vars.get("A"), Some("file"), "an empty variable counts as not set");
+        let mut empty: Vars = [("A".to_owned(), String::new())].into_iter().collect();
+        empty.add_defaults([("A".to_owned(), "file".to_owned())]);
+        assert_eq!(empty.get("A"), Some("file"), "an empty variable counts as not set");
 
         assert_eq!(vars.get("C"), Some("a=b"));
     }
