@@ -96,7 +96,7 @@ impl Reader {
         let in_order = !self.refuses_order.load(Ordering::Relaxed);
         let listed = match self.get("GET alerts", if in_order { &ordered } else { &path }, call, decode).await
         {
-            Err(ApiError::BadRequest(answer)) if in_order => {
+            Err(ApiError::BadRequest(answer)) if in_order && answer.status == 400 => {
                 tracing::warn!(%answer, "alerts are asked for without an order from now on");
                 let listed = self.get("GET alerts", &path, call, decode).await?;
                 self.refuses_order.store(true, Ordering::Relaxed);

@@ -106,7 +106,9 @@ async fn what_will_not_pass_is_not_tried_again() {
             panic!("{status}: {error:?}")
         };
         assert_eq!(answer.status, status);
-        assert_eq!((simulator.count("GET alerts"), client.waited().len()), (1, 0), "{status}");
+        // A 400 may be about the order asked for: alerts are asked for once more without one.
+        let calls = if status == 400 { 2 } else { 1 };
+        assert_eq!((simulator.count("GET alerts"), client.waited().len()), (calls, 0), "{status}");
     }
 }
 
