@@ -7,7 +7,7 @@
 mod announce;
 mod devices;
 
-use defender::{ApiError, Call, Next, PAGE, Reader, Window, after};
+use defender::{ApiError, Call, Next, PAGE, Reader, TICK, Window, after};
 use jiff::{SignedDuration, Timestamp};
 use model::{Mode, TenantId};
 use ports::{CommitError, Cursor, Expect, Queue, QueueError, State, StateError, Stored, Tally, Write};
@@ -17,9 +17,6 @@ const SKEW: SignedDuration = SignedDuration::from_secs(30);
 
 /// How long one read of the tenant may take, retries included.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(90);
-
-/// The smallest step of the service's times: 100 nanoseconds.
-const TICK: SignedDuration = SignedDuration::from_nanos(100);
 
 /// The step with all that it needs.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 pub const PAGE: usize = 2_000;
 
 /// The smallest step of the service's times: 100 nanoseconds.
-const TICK: SignedDuration = SignedDuration::from_nanos(100);
+pub const TICK: SignedDuration = SignedDuration::from_nanos(100);
 
 /// A half-open span of `lastUpdateTime`: `from` is in it, `to` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

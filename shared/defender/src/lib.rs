@@ -13,7 +13,7 @@ mod responder;
 mod send;
 mod wire;
 
-pub use alerts::{AlertPage, Next, PAGE, Window, after};
+pub use alerts::{AlertPage, Next, PAGE, TICK, Window, after};
 pub use connect::connect;
 pub use error::{Answer, ApiError, Failed, Reached};
 pub use machines::MachinePage;
