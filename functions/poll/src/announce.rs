@@ -21,12 +21,6 @@ const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
 /// The most announcements that are sent before they are remembered.
 const BATCH: usize = 500;
 
-/// How far the announcements of a page are confirmed.
-pub(crate) struct Confirmed {
-    /// The latest stamp in the page; none for a page without stamps.
-    pub(crate) latest: Option<Timestamp>,
-}
-
 /// An announcement to be made, and what to remember once it is confirmed.
 struct News {
     message: Envelope<AlertFound>,
@@ -36,12 +30,14 @@ struct News {
 }
 
 impl Poll {
+    /// Announces what is new in a page. Everything in it is confirmed then, up to its latest stamp; none for a page
+    /// without stamps.
     pub(crate) async fn announce(
         &self,
         page: AlertPage,
         now: Timestamp,
         round: &mut Round,
-    ) -> Result<Confirmed, PollError> {
+    ) -> Result<Option<Timestamp>, PollError> {
         self.set_aside(&page.unreadable, now, &mut round.polled).await?;
         let latest = page.alerts.iter().filter_map(|alert| alert.updated).max();
         let mut news = self.news(page.alerts, now).await?;
@@ -89,7 +85,7 @@ impl Poll {
                 return Err(PollError::Send { failed, all: messages.len(), first });
             }
         }
-        Ok(Confirmed { latest })
+        Ok(latest)
     }
 
     /// The announcements that have not been made yet. Where a page brings an alert twice, the later one counts.

@@ -99,7 +99,7 @@ impl Poll {
             };
             let confirmed = self.announce(page, now, &mut round).await?;
             if let Some(until) = read_until {
-                progress.advance(confirmed.latest.filter(|stamp| *stamp <= until), now);
+                progress.advance(confirmed.filter(|stamp| *stamp <= until), now);
                 self.save(&mut progress, now).await?;
             }
             match next {
