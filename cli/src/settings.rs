@@ -1,9 +1,9 @@
 //! The settings of the local host, read once: `DEFENDER_…` by `credentials`, `CORDON_…` here, the playbook by
 //! `policy`. Everything that is wrong is listed at once.
 
-use credentials::{Connection, Problems, Vars};
-use jiff::{SignedDuration, Span, SpanRelativeTo};
-use model::{Mode, one_line};
+use credentials::{Connection, Problems, Vars, lookback, mode, refuse_to_enforce};
+use jiff::SignedDuration;
+use model::Mode;
 use policy::Playbook;
 use std::path::PathBuf;
 
@@ -23,23 +23,22 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn from_vars(vars: &Vars) -> Result<Settings, Problems> {
         let mut problems = Problems::default();
-        let connection = Connection::from_vars(vars, &mut problems);
+        let connection = Connection::from_vars(vars, None, &mut problems);
         let environment_mode = mode(vars, &mut problems);
         let lookback = lookback(vars, &mut problems);
         let playbook_folder = PathBuf::from(vars.get("CORDON_PLAYBOOK").unwrap_or("playbook"));
         let playbook = match Playbook::read(&playbook_folder) {
             Ok(playbook) => Some(playbook),
             Err(found) => {
-                for problem in found.iter() {
-                    problems.add(format!("CORDON_PLAYBOOK `{}`: {problem}", playbook_folder.display()));
-                }
+                problems.add_all(&format!("CORDON_PLAYBOOK `{}`", playbook_folder.display()), found.iter());
                 None
             }
         };
-        let channels =
-            playbook.as_ref().map(|playbook| notify::open(&playbook.settings.channels, vars, &mut problems));
+        let channels = playbook
+            .as_ref()
+            .map(|playbook| notify::open(&playbook.settings.channels, vars, None, &mut problems));
         if let (Some(connection), Some(playbook)) = (&connection, &playbook) {
-            refuse_to_enforce(connection, playbook, environment_mode, &mut problems);
+            refuse_to_enforce(&connection.endpoints, playbook.settings.mode, environment_mode, &mut problems);
         }
         match (connection, playbook, lookback, channels) {
             (Some(connection), Some(playbook), Some(lookback), Some(channels)) if problems.is_empty() => {
@@ -81,55 +80,6 @@ pub(crate) fn refused(why: &str, prefix: &str) -> String {
         "DEFENDER_AUDIENCE or DEFENDER_CLOUD".to_owned()
     } else {
         format!("{prefix}CLIENT_SECRET")
-    }
-}
-
-fn mode(vars: &Vars, problems: &mut Problems) -> Option<Mode> {
-    match vars.get("CORDON_MODE") {
-        None => None,
-        Some("observe") => Some(Mode::Observe),
-        Some("enforce") => Some(Mode::Enforce),
-        Some(other) => {
-            problems
-                .add(format!("CORDON_MODE: `{}` is neither `observe` nor `enforce`", one_line(other, 40)));
-            None
-        }
-    }
-}
-
-fn lookback(vars: &Vars, problems: &mut Problems) -> Option<SignedDuration> {
-    let text = vars.get("CORDON_LOOKBACK").unwrap_or("15m");
-    let longest = SignedDuration::from_hours(24 * 30);
-    // A span, not a duration, because only a span may be said in days.
-    let days = SpanRelativeTo::days_are_24_hours();
-    match text.parse::<Span>().and_then(|span| span.to_duration(days)) {
-        Ok(lookback) if lookback >= SignedDuration::ZERO && lookback <= longest => Some(lookback),
-        _ => {
-            problems.add(format!(
-                "CORDON_LOOKBACK: `{}` is not a time such as `15m`, `4h` or `2d 12h` of at most 30 days",
-                one_line(text, 40)
-            ));
-            None
-        }
-    }
-}
-
-/// Until limits, pause and release exist, acting on a real tenant would be irresponsible.
-fn refuse_to_enforce(
-    connection: &Connection,
-    playbook: &Playbook,
-    environment_mode: Option<Mode>,
-    problems: &mut Problems,
-) {
-    let (setting, mode) = match environment_mode {
-        Some(mode) => ("CORDON_MODE", mode),
-        None => ("`mode` in playbook.toml", playbook.settings.mode),
-    };
-    if mode == Mode::Enforce && !connection.endpoints.api_is_loopback {
-        problems.add(format!(
-            "{setting} says `enforce`: this version acts on a simulator on this machine only (DEFENDER_API_URL on \
-             loopback), until limits, pause and release are built; set CORDON_MODE=observe"
-        ));
     }
 }
 

@@ -266,7 +266,7 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
     let connection = connection(&simulator.url(), &setup.vars);
     let mut problems = Problems::default();
     let channel = Channel::Folder { name: "mail".to_owned(), path: folder.join("mail") };
-    let channels = notify::open(&[channel], &Vars::default(), &mut problems);
+    let channels = notify::open(&[channel], &Vars::default(), None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     let (reader, responder, calls) = connect(&connection, Arc::new(Hurried(simulator.clone()))).unwrap();
     let playbook =
@@ -297,7 +297,7 @@ pub fn connection(url: &str, more: &[(String, String)]) -> Connection {
     let mut vars: Vars = more.iter().cloned().collect();
     vars.add_defaults(usual.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let mut problems = Problems::default();
-    let connection = Connection::from_vars(&vars, &mut problems);
+    let connection = Connection::from_vars(&vars, None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     connection.unwrap()
 }

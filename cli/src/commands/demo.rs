@@ -90,9 +90,9 @@ impl Demo {
         let vars: Vars =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut problems = Problems::default();
-        let connection = credentials::Connection::from_vars(&vars, &mut problems);
+        let connection = credentials::Connection::from_vars(&vars, None, &mut problems);
         let folder = Channel::Folder { name: "demo".to_owned(), path: self.mail.clone() };
-        let channels = notify::open(&[folder], &vars, &mut problems);
+        let channels = notify::open(&[folder], &vars, None, &mut problems);
         let Some(connection) = connection.filter(|_| problems.is_empty()) else {
             return Err(problems.iter().collect::<Vec<_>>().join("; ").into());
         };

@@ -1,18 +1,28 @@
-//! The AWS host's backends: the queue over SQS, the state over DynamoDB, secrets from Secrets Manager.
+//! The AWS host: the queue over SQS, the state over DynamoDB, secrets from Secrets Manager, mail by SES, and with
+//! the feature `lambda` the start and the entry of a function.
 //!
-//! Nothing here decides anything or knows a step: the ports say what a backend must keep, and the conformance
-//! suite holds both hosts to it. It makes no resource either; the template does.
+//! Nothing here decides anything or knows a step: each function's `main` puts a step and this together. The ports
+//! say what a backend must keep, and the conformance suite holds both hosts to it. It makes no resource either;
+//! the template does.
 
 #[cfg(test)]
 mod canned;
 mod config;
+#[cfg(feature = "lambda")]
+mod entry;
+mod mail;
 mod queue;
 mod said;
 mod secrets;
+#[cfg(feature = "lambda")]
+mod start;
 mod state;
 
 pub use aws_config::SdkConfig;
 pub use config::config;
+pub use mail::SesMail;
 pub use queue::{Addresses, SqsQueue};
-pub use secrets::{Secret, SecretError, Secrets};
+pub use secrets::Secrets;
+#[cfg(feature = "lambda")]
+pub use start::{Error, Function, Settings, start};
 pub use state::DynamoState;

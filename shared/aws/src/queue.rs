@@ -50,7 +50,8 @@ const SINCE: &str = "since";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
     pub url: String,
-    pub dead_letters_url: String,
+    /// None for whoever only sends.
+    pub dead_letters_url: Option<String>,
 }
 
 /// The queues that a function may use; the others answer with an error.
@@ -74,6 +75,12 @@ impl SqsQueue {
     fn addresses(&self, queue: QueueName) -> Result<&Addresses, QueueError> {
         let unknown = || QueueError::Unavailable(format!("queue `{queue}` has no address here"));
         self.queues.get(&queue).ok_or_else(unknown)
+    }
+
+    fn dead_letters(&self, queue: QueueName) -> Result<&str, QueueError> {
+        let unknown =
+            || QueueError::Unavailable(format!("the dead letters of queue `{queue}` have no address here"));
+        self.addresses(queue)?.dead_letters_url.as_deref().ok_or_else(unknown)
     }
 
     /// One call: at most ten messages that are not too heavy together. The results come in the order of the messages.
@@ -117,11 +124,8 @@ impl SqsQueue {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), QueueError> {
-        let mut letter = self
-            .client
-            .send_message()
-            .queue_url(&self.addresses(queue)?.dead_letters_url)
-            .message_body(permitted(body));
+        let mut letter =
+            self.client.send_message().queue_url(self.dead_letters(queue)?).message_body(permitted(body));
         for (name, value) in [(REASON, cleaned(reason)), (QUEUE, queue.to_string()), (SINCE, now.to_string())]
         {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
@@ -291,7 +295,7 @@ impl QueueBackend for SqsQueue {
     /// its own, and counts from when its message was sent.
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {
         let after = page.map(Place::parse).transpose()?;
-        let url = &self.addresses(queue)?.dead_letters_url;
+        let url = self.dead_letters(queue)?;
         let mut handles = Vec::new();
         let looked = self.look_through(queue, url, after.as_ref(), &mut handles).await;
         self.show_again(url, &handles).await;

@@ -61,7 +61,8 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn chain(error: &dyn Error) -> String {
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

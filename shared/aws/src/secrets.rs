@@ -4,8 +4,10 @@
 //! holds anything of its value.
 
 use crate::said::{code, words};
+use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
+use credentials::{SecretError, SecretStore};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::{
@@ -15,7 +17,7 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// For how long a value is used without asking again. A rotated one is found sooner with [`Secrets::refresh`].
+/// For how long a value is used without asking again. A rotated one is found sooner by [`SecretStore::forget`].
 const KEPT: SignedDuration = SignedDuration::from_mins(5);
 
 /// The secrets that this process may read, each asked for when it is first needed.
@@ -26,26 +28,8 @@ pub struct Secrets {
 }
 
 struct Kept {
-    secret: Secret,
+    fields: BTreeMap<String, SecretString>,
     until: Timestamp,
-}
-
-/// One secret's fields. `Debug` shows their names only.
-#[derive(Clone)]
-pub struct Secret(Arc<BTreeMap<String, SecretString>>);
-
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    #[error("the secret `{name}` does not exist, or has no value yet")]
-    Missing { name: String },
-    /// This function's role may not read it, or not decrypt it.
-    #[error("the secret `{name}` may not be read: {why}")]
-    Denied { name: String, why: String },
-    #[error("the secret `{name}` is not a JSON object of strings")]
-    Malformed { name: String },
-    /// Try again later.
-    #[error("the secret `{name}` cannot be read now: {why}")]
-    Unavailable { name: String, why: String },
 }
 
 impl Secrets {
@@ -53,58 +37,39 @@ impl Secrets {
         Secrets { client: Client::new(config), kept: Arc::default() }
     }
 
-    /// A secret by its name or ARN. Whoever asks while it is being read waits for that answer.
-    pub async fn get(&self, name: &str, now: Timestamp) -> Result<Secret, SecretError> {
-        let mut kept = self.kept.lock().await;
-        if let Some(Kept { secret, .. }) = kept.get(name).filter(|kept| now < kept.until) {
-            return Ok(secret.clone());
-        }
-        kept.remove(name);
-        let secret = self.read(name).await?;
-        let until = now.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
-        kept.insert(name.to_owned(), Kept { secret: secret.clone(), until });
-        Ok(secret)
-    }
-
-    /// Forgets a secret, so that it is read anew: for when its value was turned down.
-    pub async fn refresh(&self, name: &str) {
-        self.kept.lock().await.remove(name);
-    }
-
-    async fn read(&self, name: &str) -> Result<Secret, SecretError> {
-        let name = name.to_owned();
-        let answer = match self.client.get_secret_value().secret_id(&name).send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                return Err(match code(&error) {
-                    Some("ResourceNotFoundException") => SecretError::Missing { name },
-                    Some("AccessDeniedException" | "DecryptionFailure") => {
-                        SecretError::Denied { name, why: words(&error) }
-                    }
-                    _ => SecretError::Unavailable { name, why: words(&error) },
-                });
+    async fn read(&self, name: &str) -> Result<BTreeMap<String, SecretString>, String> {
+        let answer = self.client.get_secret_value().secret_id(name).send().await;
+        let answer = answer.map_err(|error| match code(&error) {
+            Some("ResourceNotFoundException") => "does not exist, or has no value yet".to_owned(),
+            Some("AccessDeniedException" | "DecryptionFailure") => {
+                format!("may not be read by this function's role: {}", words(&error))
             }
-        };
+            _ => format!("cannot be read now: {}", words(&error)),
+        })?;
         // What serde says about a value that does not fit may quote it.
         let fields = answer.secret_string().and_then(|text| serde_json::from_str(text).ok());
-        fields.map(|fields| Secret(Arc::new(fields))).ok_or(SecretError::Malformed { name })
+        fields.ok_or_else(|| "is not a JSON object of strings".to_owned())
     }
 }
 
-impl Secret {
-    pub fn get(&self, field: &str) -> Option<&SecretString> {
-        self.0.get(field)
+#[async_trait]
+impl SecretStore for Secrets {
+    /// `name` is a secret's name or ARN. Whoever asks while it is being read waits for that answer.
+    async fn field(&self, name: &str, field: &str, now: Timestamp) -> Result<SecretString, SecretError> {
+        let error = |why| SecretError { name: name.to_owned(), why };
+        let mut kept = self.kept.lock().await;
+        if kept.get(name).is_none_or(|kept| now >= kept.until) {
+            kept.remove(name);
+            let fields = self.read(name).await.map_err(error)?;
+            let until = now.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
+            kept.insert(name.to_owned(), Kept { fields, until });
+        }
+        let value = kept.get(name).and_then(|kept| kept.fields.get(field)).cloned();
+        value.ok_or_else(|| error(format!("has no field `{field}`")))
     }
 
-    /// The names of the fields, in order.
-    pub fn fields(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.fields()).finish()
+    async fn forget(&self, name: &str) {
+        self.kept.lock().await.remove(name);
     }
 }
 

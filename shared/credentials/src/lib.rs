@@ -4,11 +4,15 @@
 //! no call but the one to the token endpoint.
 
 mod http;
+mod mode;
+mod secret;
 mod settings;
 mod token;
 mod vars;
 
 pub use http::{Calls, http_client};
-pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url};
+pub use mode::{lookback, mode, refuse_to_enforce};
+pub use secret::{Secret, SecretError, SecretStore};
+pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url, tenant};
 pub use token::{AccessToken, TokenError, Tokens};
 pub use vars::{Problems, Vars};

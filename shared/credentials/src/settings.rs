@@ -2,10 +2,9 @@
 //!
 //! Which playbook and which state to use is the host's business.
 
-use crate::{Problems, Vars};
+use crate::{Problems, Secret, SecretStore, Vars};
 use model::TenantId;
-use secrecy::SecretString;
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 use url::{Host, Url};
 
 /// The service's clouds. Hosts, audience and portal always change together.
@@ -78,7 +77,7 @@ pub struct Endpoints {
 #[derive(Debug, Clone)]
 pub struct Credential {
     pub client_id: String,
-    pub secret: SecretString,
+    pub secret: Secret,
 }
 
 /// Everything that is needed to talk to one tenant.
@@ -93,20 +92,19 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads `DEFENDER_…`. What is missing or malformed is added to `problems`, all of it.
-    pub fn from_vars(vars: &Vars, problems: &mut Problems) -> Option<Connection> {
-        let tenant = required(vars, "DEFENDER_TENANT_ID", problems).and_then(|text| match text.parse() {
-            Ok(tenant) => Some(tenant),
-            Err(error) => {
-                problems.add(format!("DEFENDER_TENANT_ID: {error}"));
-                None
-            }
-        });
+    /// Reads `DEFENDER_…`. What is missing or malformed is added to `problems`, all of it. `store`: where a
+    /// `DEFENDER_SECRET_ID` is looked up; a host without one takes no such setting.
+    pub fn from_vars(
+        vars: &Vars,
+        store: Option<&Arc<dyn SecretStore>>,
+        problems: &mut Problems,
+    ) -> Option<Connection> {
+        let tenant = tenant(vars, problems);
         let client_id = required(vars, "DEFENDER_CLIENT_ID", problems).map(str::to_owned);
-        let secret = secret(vars, "DEFENDER_", true, problems);
+        let secret = secret(vars, store, "DEFENDER_", true, problems);
         let actor_id = vars.get("DEFENDER_ACTOR_CLIENT_ID").map(str::to_owned);
-        let actor_secret = secret_of_actor(vars, actor_id.is_some(), problems);
-        let endpoints = endpoints(vars, problems);
+        let actor_secret = secret_of_actor(vars, store, actor_id.is_some(), problems);
+        let endpoints = Endpoints::from_vars(vars, problems);
 
         let actor = actor_id.zip(actor_secret).map(|(client_id, secret)| Credential { client_id, secret });
         let reader = Credential { client_id: client_id?, secret: secret? };
@@ -119,6 +117,17 @@ impl Connection {
     }
 }
 
+/// Reads `DEFENDER_TENANT_ID`.
+pub fn tenant(vars: &Vars, problems: &mut Problems) -> Option<TenantId> {
+    match required(vars, "DEFENDER_TENANT_ID", problems)?.parse() {
+        Ok(tenant) => Some(tenant),
+        Err(error) => {
+            problems.add(format!("DEFENDER_TENANT_ID: {error}"));
+            None
+        }
+    }
+}
+
 fn required<'v>(vars: &'v Vars, name: &str, problems: &mut Problems) -> Option<&'v str> {
     let value = vars.get(name);
     if value.is_none() {
@@ -127,8 +136,13 @@ fn required<'v>(vars: &'v Vars, name: &str, problems: &mut Problems) -> Option<&
     value
 }
 
-fn secret_of_actor(vars: &Vars, has_client_id: bool, problems: &mut Problems) -> Option<SecretString> {
-    let secret = secret(vars, "DEFENDER_ACTOR_", has_client_id, problems);
+fn secret_of_actor(
+    vars: &Vars,
+    store: Option<&Arc<dyn SecretStore>>,
+    has_client_id: bool,
+    problems: &mut Problems,
+) -> Option<Secret> {
+    let secret = secret(vars, store, "DEFENDER_ACTOR_", has_client_id, problems);
     if secret.is_some() && !has_client_id {
         problems.add("DEFENDER_ACTOR_CLIENT_ID is not set, though its credential is");
     }
@@ -136,24 +150,45 @@ fn secret_of_actor(vars: &Vars, has_client_id: bool, problems: &mut Problems) ->
 }
 
 /// The one credential under this prefix. Exactly one kind may be set; kinds that are not built yet say so.
-fn secret(vars: &Vars, prefix: &str, needed: bool, problems: &mut Problems) -> Option<SecretString> {
+fn secret(
+    vars: &Vars,
+    store: Option<&Arc<dyn SecretStore>>,
+    prefix: &str,
+    needed: bool,
+    problems: &mut Problems,
+) -> Option<Secret> {
     let kinds =
-        ["CLIENT_SECRET", "CERTIFICATE", "SECRET_ID", "FEDERATION"].map(|kind| format!("{prefix}{kind}"));
-    let [client_secret, not_built @ ..] = &kinds;
+        ["CLIENT_SECRET", "SECRET_ID", "CERTIFICATE", "FEDERATION"].map(|kind| format!("{prefix}{kind}"));
+    let [client_secret, secret_id, not_built @ ..] = &kinds;
     let set: Vec<&str> = kinds.iter().map(String::as_str).filter(|name| vars.get(name).is_some()).collect();
     if set.len() > 1 {
         problems.add(format!("{}: set exactly one of them", set.join(", ")));
         return None;
     }
+    let usable = if store.is_some() { secret_id } else { client_secret };
     if let Some(name) = not_built.iter().find(|name| vars.get(name).is_some()) {
-        problems.add(format!("{name}: this kind of credential is not built yet; use {client_secret}"));
+        problems.add(format!("{name}: this kind of credential is not built yet; use {usable}"));
         return None;
     }
-    let secret = vars.secret(client_secret);
+    if let Some(id) = vars.get(secret_id) {
+        if store.is_none() {
+            problems
+                .add(format!("{secret_id}: only the AWS host reads Secrets Manager; use {client_secret}"));
+        }
+        return store.map(|store| Secret::kept(store.clone(), id));
+    }
+    let secret = vars.secret(client_secret).map(Secret::given);
     if secret.is_none() && needed {
-        problems.add(format!("{client_secret} is not set (the client secret of the app registration)"));
+        problems.add(format!("{usable} is not set (the client secret of the app registration)"));
     }
     secret
+}
+
+impl Endpoints {
+    /// Reads `DEFENDER_CLOUD` and the URLs that override it.
+    pub fn from_vars(vars: &Vars, problems: &mut Problems) -> Option<Endpoints> {
+        endpoints(vars, problems)
+    }
 }
 
 fn endpoints(vars: &Vars, problems: &mut Problems) -> Option<Endpoints> {
@@ -223,7 +258,7 @@ mod tests {
     fn read(vars: &[(&str, &str)]) -> Result<Connection, Vec<String>> {
         let vars: Vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut problems = Problems::default();
-        let connection = Connection::from_vars(&vars, &mut problems);
+        let connection = Connection::from_vars(&vars, None, &mut problems);
         if problems.is_empty() {
             Ok(connection.unwrap())
         } else {
@@ -325,6 +360,8 @@ mod tests {
         assert!(problems[0].contains("not built yet"), "{problems:?}");
         let problems = with(&[("DEFENDER_SECRET_ID", "x")]).unwrap_err();
         assert!(problems[0].contains("exactly one"), "{problems:?}");
+        let problems = read(&[tenant, client, ("DEFENDER_SECRET_ID", "x")]).unwrap_err();
+        assert!(problems[0].contains("AWS host"), "{problems:?}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Access tokens by client credentials (Entra's v2 endpoint): one request in flight, kept until five minutes
 //! before their end.
 //!
-//! A refused secret is not hammered: after a refusal nothing is asked for a while that grows from one minute to
-//! one hour. What Entra writes into an error is not repeated, only its code, because it is a stranger's text
+//! A refused secret is read anew once, because it may have been rotated. One that stays refused is not hammered:
+//! nothing is asked for a while that grows from one minute to one hour. What Entra writes into an error is not repeated, only its code, because it is a stranger's text
 //! about a secret.
 
-use crate::{Calls, Credential, Endpoints};
+use crate::{Calls, Credential, Endpoints, SecretError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use model::TenantId;
@@ -63,6 +63,9 @@ pub enum TokenError {
     /// No usable answer; may pass.
     #[error("no token from {host}: {why}")]
     Unavailable { host: String, why: String },
+    /// The app's own secret could not be read; may pass.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 /// The tokens of one app in one tenant.
@@ -134,7 +137,11 @@ impl Tokens {
         {
             return Err(refusal.error.clone());
         }
-        match self.ask(now).await {
+        let mut answer = self.ask(now).await;
+        if matches!(answer, Err(TokenError::Refused { .. })) && self.credential.secret.forget().await {
+            answer = self.ask(now).await;
+        }
+        match answer {
             Ok((token, until)) => {
                 *held = Held { token: Some((token.clone(), until)), refusal: None };
                 Ok(token)
@@ -163,13 +170,14 @@ impl Tokens {
     }
 
     async fn ask(&self, now: Timestamp) -> Result<(AccessToken, Timestamp), TokenError> {
+        let secret = self.credential.secret.read(now).await?;
         self.calls.one("POST token");
         let request = self
             .http
             .post(&self.url)
             .timeout(TIMEOUT)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form());
+            .body(self.form(&secret));
         let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;
@@ -189,11 +197,11 @@ impl Tokens {
 
     /// The request's body. A function of its own because the serializer must not be kept across an `await`: the
     /// future could not move between threads.
-    fn form(&self) -> String {
+    fn form(&self, secret: &SecretString) -> String {
         url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", &self.credential.client_id)
-            .append_pair("client_secret", self.credential.secret.expose_secret())
+            .append_pair("client_secret", secret.expose_secret())
             .append_pair("scope", &self.scope)
             .finish()
     }

@@ -92,6 +92,11 @@ impl Problems {
         self.0.push(problem.into());
     }
 
+    /// Adds what is wrong with one setting.
+    pub fn add_all<'p>(&mut self, setting: &str, problems: impl IntoIterator<Item = &'p str>) {
+        self.0.extend(problems.into_iter().map(|problem| format!("{setting}: {problem}")));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

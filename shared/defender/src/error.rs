@@ -78,7 +78,9 @@ impl ApiError {
             TokenError::Refused { retry_at, .. } => {
                 ApiError::Unauthorized { why, retry_after: retry_at.duration_since(now) }
             }
-            TokenError::Unavailable { .. } => ApiError::Unavailable { why, reached: Reached::No },
+            TokenError::Unavailable { .. } | TokenError::Secret(_) => {
+                ApiError::Unavailable { why, reached: Reached::No }
+            }
         }
     }
 

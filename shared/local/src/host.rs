@@ -11,10 +11,7 @@ use model::{Mode, TenantId};
 use notify::Notify;
 use policy::Playbook;
 use poll::{Poll, PollError, Polled};
-use ports::{
-    Count, Delivery, Disposition, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName,
-    State, Tally, dispatch,
-};
+use ports::{Count, Queue, QueueBackend, QueueError, QueueName, Settled, State, Tally, dispatch, settle};
 use respond::Respond;
 use std::sync::Arc;
 use track::{Track, TrackError, Tracked};
@@ -193,51 +190,12 @@ impl Host {
                     dispatch(tenant, body, now, |taken| self.notify.handle(taken, now)).await
                 }
             };
-            self.settle(queue, delivery, disposition, now).await?;
+            match settle(&self.store, queue, &delivery, disposition, now).await? {
+                Settled::Acknowledge => self.store.done(queue, &delivery.receipt).await?,
+                Settled::SetAside => self.tally.one(Count::DeadLetters),
+                Settled::Again => {}
+            }
         }
         Ok(count)
-    }
-
-    async fn settle(
-        &self,
-        queue: QueueName,
-        delivery: Delivery,
-        disposition: Disposition,
-        now: Timestamp,
-    ) -> Result<(), HostError> {
-        let receipt = &delivery.receipt;
-        match disposition {
-            Disposition::Done => self.store.done(queue, receipt).await?,
-            Disposition::Retry { after, why } if delivery.receives < MAX_RECEIVES => {
-                tracing::debug!(%queue, why, "again later");
-                self.store.retry(queue, receipt, after.min(MAX_DELAY), now).await?;
-            }
-            Disposition::Retry { why, .. } => {
-                let reason = format!("failed {} times; the last time: {why}", delivery.receives);
-                self.set_aside(queue, &delivery, &reason, now).await?;
-            }
-            Disposition::Defer { until, .. } => {
-                let delay = until.duration_since(now).clamp(SignedDuration::ZERO, MAX_DELAY);
-                let copy = Out { body: delivery.body.clone(), delay };
-                for sent in self.store.send(queue, &[copy], now).await {
-                    sent?;
-                }
-                self.store.done(queue, receipt).await?;
-            }
-            Disposition::Reject { reason } => self.set_aside(queue, &delivery, &reason, now).await?,
-        }
-        Ok(())
-    }
-
-    async fn set_aside(
-        &self,
-        queue: QueueName,
-        delivery: &Delivery,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<(), HostError> {
-        tracing::error!(%queue, reason, "a message was set aside as a dead letter");
-        self.tally.one(Count::DeadLetters);
-        Ok(self.store.reject(queue, &delivery.receipt, reason, now).await?)
     }
 }

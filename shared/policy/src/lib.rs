@@ -15,7 +15,7 @@ mod settings;
 pub use assets::AssetList;
 pub use problems::Problems;
 pub use rules::{Effect, Rule};
-pub use settings::{Channel, IsolationSettings, PollSettings, Settings, SmtpSecurity};
+pub use settings::{Channel, HostKind, IsolationSettings, PollSettings, Settings, SmtpSecurity};
 
 use jiff::Timestamp;
 use model::{Alert, Decision, DeviceFact, FirstSeen, Mode};
@@ -47,11 +47,7 @@ pub struct Case<'a> {
 impl Playbook {
     /// Reads the three files of a folder.
     pub fn read(folder: &Path) -> Result<Playbook, Problems> {
-        let files = [PLAYBOOK, POLICY, ASSETS].map(|file| {
-            let path = folder.join(file);
-            std::fs::read_to_string(&path)
-                .map_err(|error| format!("cannot read `{}`: {error}", path.display()))
-        });
+        let files = [PLAYBOOK, POLICY, ASSETS].map(|file| problems::read_file(folder, file));
         match files {
             [Ok(playbook), Ok(policy), Ok(assets)] => Playbook::parse(&playbook, &policy, &assets),
             files => Err(Problems::new(files.into_iter().filter_map(Result::err).collect())),

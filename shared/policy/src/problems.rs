@@ -2,7 +2,7 @@
 //!
 //! This only words and places; what counts as wrong is decided by whoever reads the file.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, path::Path};
 
 /// Everything that is wrong with a playbook, of all its files at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,12 @@ impl Problems {
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
+}
+
+/// The text of a file of the playbook.
+pub(crate) fn read_file(folder: &Path, file: &str) -> Result<String, String> {
+    let path = folder.join(file);
+    std::fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
 impl fmt::Display for Problems {

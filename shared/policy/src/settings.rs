@@ -3,12 +3,15 @@
 //! Only settings that something uses exist. No secret is ever read from this file.
 
 use crate::{
-    problems::Source,
+    problems::{Problems, Source, read_file},
     section::{Bounds, Reader, Section, Word, name},
 };
 use jiff::SignedDuration;
 use model::{IsolationType, Mode};
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 use toml::de::DeTable;
 
 /// Everything that `playbook.toml` says.
@@ -64,12 +67,47 @@ pub enum Channel {
         /// A certificate authority of your own, as PEM.
         ca_file: Option<PathBuf>,
     },
+    /// Sends mail by Amazon SES, with the rights of the function that tells people.
+    Ses {
+        name: String,
+        /// Default: what the deployment says.
+        from: Option<String>,
+        /// Default, where nobody is named: what the deployment says.
+        to: Vec<String>,
+    },
 }
 
 impl Channel {
     pub fn name(&self) -> &str {
         match self {
-            Channel::Folder { name, .. } | Channel::Smtp { name, .. } => name,
+            Channel::Folder { name, .. } | Channel::Smtp { name, .. } | Channel::Ses { name, .. } => name,
+        }
+    }
+
+    /// The host that alone has such a channel, where there is one: a Lambda function has no disk to keep mail on,
+    /// and one machine no right to send by SES. On another host the channel is left out.
+    pub fn only_on(&self) -> Option<HostKind> {
+        match self {
+            Channel::Folder { .. } => Some(HostKind::Local),
+            Channel::Ses { .. } => Some(HostKind::Aws),
+            Channel::Smtp { .. } => None,
+        }
+    }
+}
+
+/// What the steps run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostKind {
+    Local,
+    Aws,
+}
+
+impl HostKind {
+    /// As it is said to people: "on …".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HostKind::Local => "one machine",
+            HostKind::Aws => "AWS",
         }
     }
 }
@@ -131,6 +169,18 @@ impl Default for Settings {
             },
             channels: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// Reads `playbook.toml` of a folder alone, for whoever needs no policy.
+    pub fn read(folder: &Path) -> Result<Settings, Problems> {
+        let mut problems = Vec::new();
+        let settings = match read_file(folder, crate::PLAYBOOK) {
+            Ok(text) => parse(&text, &mut problems),
+            Err(problem) => return Err(Problems::new(vec![problem])),
+        };
+        if problems.is_empty() { Ok(settings) } else { Err(Problems::new(problems)) }
     }
 }
 
@@ -196,13 +246,30 @@ fn channel(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>
             Some(Channel::Folder { name: name?.text.to_owned(), path: path?.text.into() })
         }
         "smtp" => smtp(reader, section, name),
+        "ses" => ses(reader, section, name),
         other => {
             let found = model::one_line(other, 60);
-            reader
-                .problem(kind.at, format!("there is no channel of kind `{found}`; known: `folder`, `smtp`"));
+            reader.problem(
+                kind.at,
+                format!("there is no channel of kind `{found}`; known: `folder`, `smtp`, `ses`"),
+            );
             None
         }
     }
+}
+
+fn ses(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -> Option<Channel> {
+    section.only(reader, &["name", "kind", "from", "to"]);
+    let from = section.text(reader, "from").filter(|word| is_address(reader, *word));
+    let to = addresses(reader, section, "to");
+    Some(Channel::Ses { name: name?.text.to_owned(), from: from.map(|word| word.text.to_owned()), to })
+}
+
+/// The mail addresses of a list.
+fn addresses(reader: &mut Reader<'_>, section: Section<'_>, key: &str) -> Vec<String> {
+    let words = section.texts(reader, key);
+    let good = words.into_iter().filter(|word| is_address(reader, *word));
+    good.map(|word| word.text.to_owned()).collect()
 }
 
 const SMTP_KEYS: [&str; 10] =
@@ -233,12 +300,7 @@ fn smtp(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -
     let port = port(reader, section).unwrap_or(security.default_port());
     let (username, password_env) = login(reader, section);
     let from = section.needed(reader, "from").filter(|word| is_address(reader, *word));
-    let to: Vec<String> = section
-        .texts(reader, "to")
-        .into_iter()
-        .filter(|word| is_address(reader, *word))
-        .map(|word| word.text.to_owned())
-        .collect();
+    let to = addresses(reader, section, "to");
     let to_is_empty = section
         .get("to")
         .is_none_or(|(value, _)| value.as_array().is_some_and(|addresses| addresses.is_empty()));

@@ -1,8 +1,9 @@
-//! The heart that both hosts share: decode one body, run the step, catch a panic, classify.
+//! The heart that both hosts share: decode one body, run the step, catch a panic, classify, and do with the message
+//! what came of it.
 //!
-//! What a host does with the answer (a row, a batch response) is the host's business; nothing else loops over
-//! messages.
+//! How a host takes messages and lets them go (a row, a batch response) is its own business.
 
+use crate::{Delivery, MAX_DELAY, MAX_RECEIVES, Out, QueueBackend, QueueError, QueueName};
 use jiff::{SignedDuration, Timestamp};
 use model::{Body, Envelope, TenantId, Undecodable};
 use std::{
@@ -94,6 +95,48 @@ where
         Disposition::Reject { reason } => tracing::error!(kind = B::KIND, %id, %trace, reason, "set aside"),
     }
     disposition
+}
+
+/// What is left to do with a delivery after [`settle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The message is to go.
+    Acknowledge,
+    /// It has become a dead letter already.
+    SetAside,
+    /// It comes again.
+    Again,
+}
+
+/// Does with a delivery what its disposition says, except for letting the message go: hosts differ in how they do
+/// that. After an error the message comes again.
+pub async fn settle(
+    backend: &dyn QueueBackend,
+    queue: QueueName,
+    delivery: &Delivery,
+    disposition: Disposition,
+    now: Timestamp,
+) -> Result<Settled, QueueError> {
+    let reason = match disposition {
+        Disposition::Done => return Ok(Settled::Acknowledge),
+        Disposition::Retry { after, .. } if delivery.receives < MAX_RECEIVES => {
+            backend.retry(queue, &delivery.receipt, after.min(MAX_DELAY), now).await?;
+            return Ok(Settled::Again);
+        }
+        Disposition::Defer { until, .. } => {
+            let delay = until.duration_since(now).clamp(SignedDuration::ZERO, MAX_DELAY);
+            let copy = Out { body: delivery.body.clone(), delay };
+            for sent in backend.send(queue, &[copy], now).await {
+                sent?;
+            }
+            return Ok(Settled::Acknowledge);
+        }
+        Disposition::Retry { why, .. } => format!("failed {} times; the last time: {why}", delivery.receives),
+        Disposition::Reject { reason } => reason,
+    };
+    tracing::error!(%queue, reason, "a message was set aside as a dead letter");
+    backend.reject(queue, &delivery.receipt, &reason, now).await?;
+    Ok(Settled::SetAside)
 }
 
 type Panic = Box<dyn Any + Send>;

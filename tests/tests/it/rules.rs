@@ -13,10 +13,10 @@ fn root() -> PathBuf {
 }
 
 /// For each of our packages: what it depends on when it ships (build and dev-dependencies left out), by name,
-/// everything reachable included.
+/// everything reachable included. Without the functions' own feature `lambda`: the steps alone.
 fn shipped_dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked", "--no-default-features"])
         .current_dir(root())
         .output()
         .unwrap();
@@ -86,7 +86,7 @@ fn dependencies_point_down() {
         ("track", &["credentials", "defender", "model", "ports"]),
         ("respond", &["credentials", "defender", "model", "policy", "ports"]),
         ("notify", &["credentials", "model", "policy", "ports"]),
-        ("aws", &["model", "ports"]),
+        ("aws", &["credentials", "model", "ports"]),
         (
             "local",
             &[
@@ -157,6 +157,38 @@ fn no_step_links_a_host() {
     }
     let of_aws = all["cordon"].iter().find(|name| name.starts_with("aws-sdk") || name.starts_with("lambda_"));
     assert_eq!(of_aws, None, "the local binary links a crate of AWS");
+}
+
+/// What `cargo tree` shows for one package as it is built: names and versions, each once.
+fn tree(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--no-dedupe"])
+        .args(["--format", "{p}", "--package", package])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_function_links_one_tls_stack_and_no_database() {
+    for function in ["poll", "enrich", "respond", "track", "notify"] {
+        let tree = tree(function);
+        let is_linked = |name: &str| tree.iter().any(|line| line.starts_with(&format!("{name} v")));
+        assert!(is_linked("lambda_runtime") && is_linked("aws-sdk-sqs"), "{function}: {tree:?}");
+        for unwanted in
+            ["libsqlite3-sys", "rusqlite", "clap", "local", "simulator", "ring", "openssl", "native-tls"]
+        {
+            assert!(!is_linked(unwanted), "{function} links {unwanted}");
+        }
+        for one in ["rustls", "hyper", "aws-lc-sys", "reqwest"] {
+            let versions: Vec<_> = tree.iter().filter(|line| line.starts_with(&format!("{one} v"))).collect();
+            assert_eq!(versions.len(), 1, "{function}: {versions:?}");
+        }
+    }
+    assert!(tree("cordon").iter().all(|line| !line.starts_with("lambda_") && !line.starts_with("aws-sdk")));
 }
 
 #[test]

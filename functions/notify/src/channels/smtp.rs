@@ -4,6 +4,7 @@
 //! lettre's transport, for two reasons: a server that hangs up after taking a letter must not count as a
 //! failure (the letter would be sent again), and whoever reads an error must learn which step failed.
 
+use super::{mailbox, mailboxes};
 use crate::letter::Letter;
 use credentials::{Problems, Vars};
 use lettre::{
@@ -74,7 +75,7 @@ impl Smtp {
             }
         };
         let from = keep(mailbox("from", from).map(|from| vec![from]));
-        let to = keep(mailboxes(to));
+        let to = keep(mailboxes("to", to.iter().map(String::as_str)));
         let tls = tls(*security, host, ca_file.as_deref()).map_err(|why| format!("channel `{name}`: {why}"));
         let login = login(name, username.as_deref(), password_env.as_deref(), vars);
         for problem in [tls.as_ref().err(), login.as_ref().err()].into_iter().flatten() {
@@ -184,17 +185,6 @@ impl Smtp {
         };
         format!("{}:{} did not take the letter ({said}); check from and to", self.host, self.port)
     }
-}
-
-fn mailbox(setting: &str, text: &str) -> Result<Mailbox, String> {
-    text.parse().map_err(|_| format!("{setting}: `{}` is not a mail address", model::one_line(text, 80)))
-}
-
-fn mailboxes(to: &[String]) -> Result<Vec<Mailbox>, String> {
-    if to.is_empty() {
-        return Err("to: nobody is named".to_owned());
-    }
-    to.iter().map(|text| mailbox("to", text)).collect()
 }
 
 fn tls(security: SmtpSecurity, host: &str, ca_file: Option<&Path>) -> Result<Tls, String> {

@@ -155,7 +155,7 @@ async fn no_header_can_be_injected() {
     for (number, text) in corpus().into_iter().enumerate() {
         let folder = tempfile::tempdir().unwrap();
         let channel = policy::Channel::Folder { name: "folder".to_owned(), path: folder.path().to_owned() };
-        let channels = open(&[channel], &Vars::default(), &mut Problems::default());
+        let channels = open(&[channel], &Vars::default(), None, &mut Problems::default());
         let (_, state) = Memory::state();
         let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
         let message = envelope(everywhere(&text));

@@ -29,7 +29,7 @@ fn notify(channels: &[policy::Channel]) -> (Notify, Arc<Memory>, Tally) {
     let (memory, state) = Memory::state();
     let tally = Tally::default();
     let mut problems = Problems::default();
-    let channels = open(channels, &Vars::default(), &mut problems);
+    let channels = open(channels, &Vars::default(), None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     (Notify::new(channels, state, tally.clone(), PORTAL.to_owned()), memory, tally)
 }

@@ -47,7 +47,7 @@ impl Settings {
 fn opened(channel: policy::Channel, vars: &[(&str, &str)]) -> Result<Vec<Channel>, String> {
     let vars: Vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut problems = Problems::default();
-    let channels = open(&[channel], &vars, &mut problems);
+    let channels = open(&[channel], &vars, None, &mut problems);
     if problems.is_empty() { Ok(channels) } else { Err(problems.iter().collect::<Vec<_>>().join("\n")) }
 }
 

@@ -9,6 +9,8 @@ use aws::SdkConfig;
 use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod batch;
+mod mail;
 mod queue;
 mod secrets;
 mod state;

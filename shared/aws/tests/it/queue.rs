@@ -14,16 +14,16 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Short, because the suite waits for it again and again; long enough for what has to happen within it.
 const VISIBILITY_SECONDS: i64 = 4;
 
-const FOUND: QueueName = QueueName::AlertsFound;
+pub(crate) const FOUND: QueueName = QueueName::AlertsFound;
 
 /// A queue of each name with its dead letters, and a client to look behind them.
-struct Queues {
-    queue: SqsQueue,
-    client: Client,
-    addresses: BTreeMap<QueueName, Addresses>,
+pub(crate) struct Queues {
+    pub(crate) queue: SqsQueue,
+    pub(crate) client: Client,
+    pub(crate) addresses: BTreeMap<QueueName, Addresses>,
 }
 
-async fn queues() -> Queues {
+pub(crate) async fn queues() -> Queues {
     let config = emulator().await;
     let client = Client::new(&config);
     let mut addresses = BTreeMap::new();
@@ -39,12 +39,12 @@ async fn queues() -> Queues {
             .attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_string())
             .attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
         let url = create.send().await.unwrap().queue_url.unwrap();
-        addresses.insert(name, Addresses { url, dead_letters_url: dead });
+        addresses.insert(name, Addresses { url, dead_letters_url: Some(dead) });
     }
     Queues { queue: SqsQueue::new(&config, addresses.clone()), client, addresses }
 }
 
-fn out(body: impl Into<String>) -> Out {
+pub(crate) fn out(body: impl Into<String>) -> Out {
     Out { body: body.into(), delay: SignedDuration::ZERO }
 }
 
@@ -112,7 +112,10 @@ async fn what_others_received_is_rejected_with_its_reason() {
     let receipt = SqsQueue::receipt(handle, message.body().unwrap());
     queue.reject(FOUND, &receipt, "it cannot be\nread", now()).await.unwrap();
 
-    let letter = client.receive_message().queue_url(dead_letters_url).message_attribute_names("All");
+    let letter = client
+        .receive_message()
+        .queue_url(dead_letters_url.as_deref().unwrap())
+        .message_attribute_names("All");
     let letter = letter.send().await.unwrap().messages.unwrap().remove(0);
     assert_eq!(letter.body(), Some("not JSON"));
     let said: BTreeMap<&str, &str> = letter
@@ -130,7 +133,7 @@ async fn what_others_received_is_rejected_with_its_reason() {
 #[tokio::test]
 async fn looking_at_dead_letters_leaves_them_where_they_are() {
     let Queues { queue, client, addresses } = queues().await;
-    let url = &addresses[&FOUND].dead_letters_url;
+    let url = addresses[&FOUND].dead_letters_url.as_deref().unwrap();
     // More than a page.
     let count = 530;
     for some in (0..count).collect::<Vec<_>>().chunks(10) {
@@ -173,7 +176,7 @@ async fn a_queue_that_is_not_there_is_an_error() {
     let config = emulator().await;
     let nowhere = queues().await.addresses.remove(&FOUND).unwrap();
     let url = format!("{}-never-made", nowhere.url);
-    let addresses = Addresses { url: url.clone(), dead_letters_url: url };
+    let addresses = Addresses { url: url.clone(), dead_letters_url: Some(url) };
     let queue = SqsQueue::new(&config, [(FOUND, addresses)]);
     let receipt = SqsQueue::receipt("AQEB", "{}");
     let failures = [

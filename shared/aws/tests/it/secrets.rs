@@ -1,8 +1,9 @@
 //! Secrets: read once, kept for a while, read anew when asked to; nothing of a value is ever said.
 
 use crate::{emulator, now, unused};
-use aws::{SecretError, Secrets};
+use aws::Secrets;
 use aws_sdk_secretsmanager::Client;
+use credentials::SecretStore;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 
@@ -14,8 +15,7 @@ async fn create(name: &str, value: &str) -> (Secrets, Client, String) {
 }
 
 async fn client_secret(secrets: &Secrets, name: &str, now: Timestamp) -> String {
-    let secret = secrets.get(name, now).await.unwrap();
-    secret.get("client_secret").unwrap().expose_secret().to_owned()
+    secrets.field(name, "client_secret", now).await.unwrap().expose_secret().to_owned()
 }
 
 #[tokio::test]
@@ -34,29 +34,34 @@ async fn a_secret_is_kept_for_five_minutes_or_until_it_is_turned_down() {
     let then = now() + SignedDuration::from_mins(5);
     assert_eq!(client_secret(&secrets, &name, then).await, "new", "and after a while it is asked for");
     rotate("newer").await;
-    secrets.clone().refresh(&name).await;
+    secrets.clone().forget(&name).await;
     assert_eq!(client_secret(&secrets, &name, then).await, "newer", "at once when it was turned down");
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_there_is_named() {
-    let (name, secrets) = (unused("never-made"), Secrets::new(&emulator().await));
-    let missing = secrets.get(&name, now()).await.unwrap_err();
-    assert!(matches!(&missing, SecretError::Missing { name: of } if *of == name), "{missing}");
+async fn a_secret_or_a_field_that_is_not_there_is_named() {
+    let name = unused("never-made");
+    let secrets = Secrets::new(&emulator().await);
+    let missing = secrets.field(&name, "client_secret", now()).await.unwrap_err().to_string();
+    assert!(missing.contains(&name) && missing.contains("no value yet"), "{missing}");
+    let (secrets, _, _) = create(&name, r#"{"certificate":"hunter2"}"#).await;
+    let missing = secrets.field(&name, "client_secret", now()).await.unwrap_err().to_string();
+    assert!(missing.contains(&name) && missing.contains("`client_secret`"), "{missing}");
+    assert!(!missing.contains("hunter2"), "{missing}");
 }
 
 #[tokio::test]
 async fn nothing_of_a_value_is_said() {
     let name = unused("defender");
     let (secrets, _, _) = create(&name, r#"{"client_secret":"hunter2"}"#).await;
-    let secret = secrets.get(&name, now()).await.unwrap();
-    assert_eq!(format!("{secret:?}"), "{\"client_secret\"}");
+    let secret = secrets.field(&name, "client_secret", now()).await.unwrap();
+    assert!(!format!("{secret:?}").contains("hunter2"));
     assert_eq!(format!("{secrets:?}"), "Secrets { .. }");
     for value in ["hunter2", "\"hunter2\"", "[\"hunter2\"]", r#"{"a":{"b":"hunter2"}}"#, r#"{"hunter2":1}"#] {
         let name = unused("malformed");
         let (secrets, _, _) = create(&name, value).await;
-        let malformed = secrets.get(&name, now()).await.unwrap_err();
-        assert!(matches!(&malformed, SecretError::Malformed { .. }), "{value}: {malformed}");
+        let malformed = secrets.field(&name, "client_secret", now()).await.unwrap_err();
+        assert!(malformed.why.contains("JSON object of strings"), "{value}: {malformed}");
         assert!(malformed.to_string().contains(&name) && !format!("{malformed:?}").contains("hunter2"));
     }
 }

@@ -32,7 +32,7 @@ fn tokens_of(url: &str, more: &[(&str, &str)]) -> Tokens {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut vars: Vars = more.iter().copied().map(owned).collect();
     vars.add_defaults(usual.map(owned));
-    let connection = Connection::from_vars(&vars, &mut Problems::default()).unwrap();
+    let connection = Connection::from_vars(&vars, None, &mut Problems::default()).unwrap();
     let http = http_client(4, true).unwrap();
     Tokens::new(http, &connection.endpoints, &connection.tenant, connection.reader, Calls::default())
 }

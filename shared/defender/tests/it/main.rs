@@ -61,7 +61,7 @@ impl Client {
             ("DEFENDER_LOGIN_URL", url),
         ];
         let vars: Vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
-        let connection = Connection::from_vars(&vars, &mut Problems::default()).unwrap();
+        let connection = Connection::from_vars(&vars, None, &mut Problems::default()).unwrap();
         let waits = Arc::new(Waits::default());
         let (reader, responder, calls) = connect(&connection, waits.clone()).unwrap();
         Client { reader, responder, calls, waits }

@@ -1,0 +1,25 @@
+//! enrich as a Lambda function, on the queue of found alerts. What it does stands in the library.
+
+use defender::{RealPause, connect};
+use enrich::Enrich;
+use jiff::SignedDuration;
+use ports::{QueueName, Tally};
+use std::sync::Arc;
+
+/// A message is not begun when less time is left.
+const NEEDS: SignedDuration = SignedDuration::from_secs(15);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), aws::Error> {
+    let queues = [QueueName::AlertsFound, QueueName::AlertsEnriched];
+    let (function, connection) = aws::start(&queues, |settings| settings.connection()).await?;
+    let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
+    let enrich = Enrich {
+        tenant: function.tenant.clone(),
+        reader,
+        queue: function.queue.clone(),
+        state: function.state.clone(),
+        tally: Tally::default(),
+    };
+    function.consume(QueueName::AlertsFound, NEEDS, |found, now| enrich.handle(found, now)).await
+}

@@ -1,0 +1,62 @@
+//! Amazon SES, through the mail service of the AWS host. Who may send as whom is the business of its role.
+//!
+//! SES replaces a letter's Message-ID and date by its own; what holds a story together is `References`, which it
+//! keeps. Source: "Header fields" in the SES developer guide.
+
+use super::{mailbox, mailboxes};
+use crate::letter::Letter;
+use credentials::{Problems, Vars};
+use lettre::message::Mailbox;
+use ports::MailBackend;
+use std::sync::Arc;
+
+/// The deployment's own addresses: what holds where the playbook names none.
+const MAIL_FROM: &str = "CORDON_MAIL_FROM";
+const MAIL_TO: &str = "CORDON_MAIL_TO";
+
+#[derive(Debug)]
+pub(super) struct Ses {
+    mail: Arc<dyn MailBackend>,
+    from: Mailbox,
+    to: Vec<Mailbox>,
+}
+
+impl Ses {
+    pub(super) fn open(
+        name: &str,
+        from: Option<&str>,
+        to: &[String],
+        mail: Arc<dyn MailBackend>,
+        vars: &Vars,
+        problems: &mut Problems,
+    ) -> Option<Ses> {
+        let not_set = |setting: &str, variable: &str| {
+            format!("{variable} is not set, and the channel has no `{setting}` of its own")
+        };
+        let from = match from {
+            Some(from) => mailbox("from", from),
+            None => match vars.get(MAIL_FROM) {
+                Some(from) => mailbox(MAIL_FROM, from),
+                None => Err(not_set("from", MAIL_FROM)),
+            },
+        };
+        let to = if to.is_empty() {
+            match vars.get(MAIL_TO) {
+                Some(to) => mailboxes(MAIL_TO, to.split(',').map(str::trim).filter(|one| !one.is_empty())),
+                None => Err(not_set("to", MAIL_TO)),
+            }
+        } else {
+            mailboxes("to", to.iter().map(String::as_str))
+        };
+        for why in [from.as_ref().err(), to.as_ref().err()].into_iter().flatten() {
+            problems.add(format!("channel `{name}`: {why}"));
+        }
+        Some(Ses { mail, from: from.ok()?, to: to.ok()? })
+    }
+
+    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), String> {
+        let message = letter.message(&self.from, &self.to)?;
+        let to: Vec<String> = self.to.iter().map(|mailbox| mailbox.email.to_string()).collect();
+        self.mail.send(self.from.email.as_ref(), &to, message.formatted()).await
+    }
+}

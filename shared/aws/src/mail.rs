@@ -1,0 +1,43 @@
+//! Mail by SES v2. Whether an address may be used is the business of the role and of the verified identity.
+
+use crate::said::words;
+use async_trait::async_trait;
+use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_sdk_sesv2::{
+    Client,
+    config::Builder,
+    primitives::Blob,
+    types::{Destination, EmailContent, RawMessage},
+};
+use ports::MailBackend;
+
+/// Sends letters by SES.
+#[derive(Debug, Clone)]
+pub struct SesMail {
+    client: Client,
+}
+
+impl SesMail {
+    /// The client repeats nothing: whoever sends remembers what was sent, and comes again.
+    pub fn new(config: &SdkConfig) -> SesMail {
+        let once = Builder::from(config).retry_config(RetryConfig::disabled());
+        SesMail { client: Client::from_conf(once.build()) }
+    }
+}
+
+#[async_trait]
+impl MailBackend for SesMail {
+    async fn send(&self, from: &str, to: &[String], letter: Vec<u8>) -> Result<(), String> {
+        let letter =
+            RawMessage::builder().data(Blob::new(letter)).build().map_err(|error| error.to_string())?;
+        let sent = self
+            .client
+            .send_email()
+            .from_email_address(from)
+            .destination(Destination::builder().set_to_addresses(Some(to.to_vec())).build())
+            .content(EmailContent::builder().raw(letter).build())
+            .send()
+            .await;
+        sent.map(drop).map_err(|error| format!("SES did not take the letter ({})", words(&error)))
+    }
+}

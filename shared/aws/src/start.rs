@@ -1,0 +1,151 @@
+//! The start of a Lambda function: its log, its settings, its clients. A setting that is missing or malformed
+//! stops it, and all of them are said at once.
+//!
+//! Nothing is called here: what a service has to answer is asked for when it is needed, and may be asked again.
+
+use crate::{Addresses, DynamoState, Secrets, SesMail, SqsQueue, config};
+use credentials::{Connection, Endpoints, Problems, SecretStore, Vars};
+use jiff::SignedDuration;
+use model::{Mode, TenantId};
+use ports::{MailBackend, Queue, QueueName, State};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// What ends a function, or an invocation.
+pub type Error = lambda_runtime::Error;
+
+/// Where the playbook's layer is mounted.
+const PLAYBOOK: &str = "/opt/playbook";
+
+/// Our own crates: the ones that may speak below INFO, because they know what must not be said.
+const OURS: [&str; 9] =
+    ["aws", "credentials", "defender", "enrich", "notify", "poll", "ports", "respond", "track"];
+
+/// What every function has.
+#[derive(Debug)]
+pub struct Function {
+    pub tenant: TenantId,
+    pub queue: Queue,
+    pub state: State,
+    pub(crate) sqs: Arc<SqsQueue>,
+}
+
+/// What a function's settings are read from. Each reading adds what is wrong to one list.
+#[derive(Debug)]
+pub struct Settings {
+    vars: Vars,
+    problems: Problems,
+    secrets: Arc<dyn SecretStore>,
+    mail: Arc<dyn MailBackend>,
+}
+
+/// Starts a function that uses these queues and whose own settings `read` reads.
+pub async fn start<T>(
+    queues: &[QueueName],
+    read: impl FnOnce(&mut Settings) -> Option<T>,
+) -> Result<(Function, T), Error> {
+    let vars = Vars::from_process();
+    log(&vars);
+    let sdk = config().await;
+    let mut settings = Settings {
+        vars,
+        problems: Problems::default(),
+        secrets: Arc::new(Secrets::new(&sdk)),
+        mail: Arc::new(SesMail::new(&sdk)),
+    };
+    let tenant = credentials::tenant(&settings.vars, &mut settings.problems);
+    let table = settings.required("CORDON_TABLE");
+    let addresses: Option<Vec<_>> = queues.iter().map(|queue| settings.addresses(*queue)).collect();
+    let own = read(&mut settings);
+    match (tenant, table, addresses, own) {
+        (Some(tenant), Some(table), Some(addresses), Some(own)) if settings.problems.is_empty() => {
+            let state = State::new(Arc::new(DynamoState::new(&sdk, &table)));
+            Ok((Function::new(tenant, SqsQueue::new(&sdk, addresses), state), own))
+        }
+        _ => {
+            let mut problems: Vec<&str> = settings.problems.iter().collect();
+            problems.dedup();
+            problems.iter().for_each(|problem| tracing::error!(problem, "a setting is not usable"));
+            Err(format!("the settings are not usable: {}", problems.join("; ")).into())
+        }
+    }
+}
+
+impl Settings {
+    /// `DEFENDER_…`.
+    pub fn connection(&mut self) -> Option<Connection> {
+        Connection::from_vars(&self.vars, Some(&self.secrets), &mut self.problems)
+    }
+
+    /// Where the tenant is, for whoever does not sign in to it.
+    pub fn endpoints(&mut self) -> Option<Endpoints> {
+        Endpoints::from_vars(&self.vars, &mut self.problems)
+    }
+
+    /// The playbook, or what the function needs of it.
+    pub fn playbook<T>(&mut self, read: impl FnOnce(&Path) -> Result<T, policy::Problems>) -> Option<T> {
+        let folder = PathBuf::from(self.vars.get("CORDON_PLAYBOOK").unwrap_or(PLAYBOOK));
+        let read = read(&folder);
+        if let Err(found) = &read {
+            self.problems.add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter());
+        }
+        read.ok()
+    }
+
+    /// What `CORDON_MODE` says, where the playbook says `playbook_mode`.
+    pub fn mode(&mut self, connection: Option<&Connection>, playbook_mode: Option<Mode>) -> Option<Mode> {
+        let mode = credentials::mode(&self.vars, &mut self.problems);
+        if let (Some(connection), Some(playbook_mode)) = (connection, playbook_mode) {
+            let problems = &mut self.problems;
+            credentials::refuse_to_enforce(&connection.endpoints, playbook_mode, mode, problems);
+        }
+        mode
+    }
+
+    /// `CORDON_LOOKBACK`.
+    pub fn lookback(&mut self) -> Option<SignedDuration> {
+        credentials::lookback(&self.vars, &mut self.problems)
+    }
+
+    /// Whatever else takes the variables, the host's mail service and the list of problems.
+    pub fn with<T>(&mut self, read: impl FnOnce(&Vars, &Arc<dyn MailBackend>, &mut Problems) -> T) -> T {
+        read(&self.vars, &self.mail, &mut self.problems)
+    }
+
+    fn required(&mut self, name: &str) -> Option<String> {
+        let value = self.vars.get(name).map(str::to_owned);
+        if value.is_none() {
+            self.problems.add(format!("{name} is not set; the template sets it"));
+        }
+        value
+    }
+
+    /// `CORDON_ALERTS_FOUND_URL` and the like. The dead letters' address is for whoever sets something aside.
+    fn addresses(&mut self, queue: QueueName) -> Option<(QueueName, Addresses)> {
+        let name = queue.as_str().replace('-', "_").to_uppercase();
+        let url = self.required(&format!("CORDON_{name}_URL"))?;
+        let dead_letters_url = self.vars.get(&format!("CORDON_{name}_DEAD_LETTERS_URL")).map(str::to_owned);
+        Some((queue, Addresses { url, dead_letters_url }))
+    }
+}
+
+/// One JSON object per line on standard output. `RUST_LOG` wins over the level that Lambda passes on.
+fn log(vars: &Vars) {
+    let asked = vars.get("RUST_LOG").and_then(|filter| filter.parse::<Targets>().ok());
+    let filter = asked.unwrap_or_else(|| {
+        let level = vars.get("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
+        let level: LevelFilter = level.unwrap_or(LevelFilter::INFO);
+        let ours = OURS.map(|name| (name, level));
+        Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(ours)
+    });
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
+    // A second subscriber in one process is a test's; the first stays.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}

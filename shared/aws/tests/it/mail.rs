@@ -1,0 +1,22 @@
+//! Mail by SES: what an unverified address gets, and that a letter arrives as it was written.
+
+use crate::{emulator, unused};
+use aws::SesMail;
+use aws_sdk_sesv2::Client;
+use ports::MailBackend;
+
+#[tokio::test]
+async fn a_letter_goes_out_from_a_verified_address_only() {
+    let config = emulator().await;
+    let from = format!("{}@example.com", unused("cordon"));
+    let letter = format!(
+        "From: {from}\r\nTo: soc@example.com\r\nSubject: isolated\r\n\r\nws-1 is cut off: {from}\r\n"
+    );
+    let mail = SesMail::new(&config);
+    let to = ["soc@example.com".to_owned()];
+    let refused = mail.send(&from, &to, letter.clone().into_bytes()).await.unwrap_err();
+    assert!(refused.contains("SES did not take") && refused.contains("not verified"), "{refused}");
+
+    Client::new(&config).create_email_identity().email_identity(&from).send().await.unwrap();
+    mail.send(&from, &to, letter.into_bytes()).await.unwrap();
+}
