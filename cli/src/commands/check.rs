@@ -11,6 +11,7 @@ use credentials::Vars;
 use defender::{ApiError, Call, Reader, RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use model::{Device, DeviceClass, Mode};
+use policy::{Channel, HostKind};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -116,9 +117,17 @@ fn about_playbook(settings: &Settings, now: Timestamp, report: &mut Report) {
             ));
         }
     }
-    report.channels = playbook.settings.channels.iter().map(|channel| channel.name().to_owned()).collect();
+    report.channels = playbook.settings.channels.iter().map(here).collect();
     if report.channels.is_empty() {
         report.attention.push("playbook.toml: no `[[channels]]`: nobody is told anything".to_owned());
+    }
+}
+
+/// A channel's name, and whether it exists on this host.
+fn here(channel: &Channel) -> String {
+    match channel.only_on().filter(|host| *host != HostKind::Local) {
+        Some(host) => format!("{} (on {} only)", channel.name(), host.as_str()),
+        None => channel.name().to_owned(),
     }
 }
 

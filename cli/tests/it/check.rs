@@ -50,7 +50,7 @@ fn all_is_well_where_it_is() {
     assert_eq!(report["devices"], json!({"server": 1, "workstation": 7}));
     assert_eq!(report["reader_roles"], json!(["Alert.Read.All", "Machine.Read.All", "Machine.Isolate"]));
     assert_eq!(report["actor_roles"], report["reader_roles"]);
-    assert_eq!(report["channels"], json!(["mail-folder"]));
+    assert_eq!(report["channels"], json!(["mail-folder", "mail (on AWS only)"]));
     assert_eq!(report["attention"], json!([]));
     assert_eq!(site.listing(), Vec::<String>::new());
 }

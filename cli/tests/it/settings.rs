@@ -103,8 +103,7 @@ fn the_bounds_of_the_lookback_are_good_settings() {
 
 #[test]
 fn kinds_of_credentials_that_are_not_built_yet_say_so() {
-    for (kind, value) in [("CERTIFICATE", "app.pem"), ("SECRET_ID", "cordon/defender"), ("FEDERATION", "aws")]
-    {
+    for (kind, value) in [("CERTIFICATE", "app.pem"), ("FEDERATION", "aws")] {
         let mut site = Site::new(one_high()).with(&format!("DEFENDER_{kind}"), value);
         site.unset("DEFENDER_CLIENT_SECRET");
         refused(&site, &[&format!("DEFENDER_{kind}: this kind of credential is not built yet")]);
@@ -113,6 +112,24 @@ fn kinds_of_credentials_that_are_not_built_yet_say_so() {
         let site = Site::new(one_high()).with("DEFENDER_ACTOR_CLIENT_ID", "actor").with(&name, value);
         refused(&site, &[&format!("{name}: this kind of credential is not built yet")]);
     }
+}
+
+#[test]
+fn a_secret_of_secrets_manager_is_for_the_aws_host() {
+    let mut site = Site::new(one_high()).with("DEFENDER_SECRET_ID", "cordon/defender");
+    site.unset("DEFENDER_CLIENT_SECRET");
+    refused(
+        &site,
+        &["DEFENDER_SECRET_ID: only the AWS host reads Secrets Manager; use DEFENDER_CLIENT_SECRET"],
+    );
+}
+
+#[test]
+fn a_playbook_whose_channels_are_all_elsewhere_is_refused() {
+    let mut site = Site::new(one_high());
+    let channel = "mode = \"observe\"\n[[channels]]\nname = \"mail\"\nkind = \"ses\"\n";
+    site.write_playbook("playbook.toml", channel);
+    refused(&site, &["playbook.toml: no channel is left on one machine: mail cannot be there"]);
 }
 
 #[test]

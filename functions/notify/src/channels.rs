@@ -83,7 +83,7 @@ pub fn open(
                 Ses::open(name, from.as_deref(), to, mail.clone(), vars, problems).map(Kind::Ses)
             }
             (policy::Channel::Folder { .. }, Some(_)) | (policy::Channel::Ses { .. }, None) => {
-                tracing::info!(channel = name, host = host.as_str(), "this channel is left out here");
+                tracing::debug!(channel = name, host = host.as_str(), "this channel is left out here");
                 None
             }
         };

@@ -65,7 +65,7 @@ fn a_bad_value_says_what_a_good_one_is() {
         ),
         (
             "[[channels]]\nname = \"x\"\nkind = \"pager\"",
-            "playbook.toml:3:8: there is no channel of kind `pager`; known: `folder`, `smtp`",
+            "playbook.toml:3:8: there is no channel of kind `pager`; known: `folder`, `smtp`, `ses`",
         ),
         ("[[channels]]\nname = \"x\"\nkind = \"folder\"", "playbook.toml:1:1: `path` is missing"),
         (

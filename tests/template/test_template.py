@@ -1,0 +1,693 @@
+"""What template.yaml must hold, read from the file as it is: who may do what, what every queue, function and schedule
+must have, and that nothing acts by default.
+
+Each check yields what is wrong, in words. For each there is at least one broken template below that it must notice.
+It knows the template, not AWS: whether CloudFormation takes it is for cfn-lint and the deployment to say.
+Run by scripts/check-template; needs PyYAML.
+"""
+
+import copy
+import pathlib
+import re
+import unittest
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+LOG = ["logs:CreateLogStream", "logs:PutLogEvents"]
+CONSUME = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+SEND = ["sqs:SendMessage"]
+SECRET = ["secretsmanager:GetSecretValue"]
+SEND_KEY = "kms:GenerateDataKey via sqs"
+
+# Every action of every role on every resource. A transaction of DynamoDB needs the permissions of its parts.
+PERMISSIONS = {
+    "PollRole": {
+        "log of poll": LOG,
+        "ReaderSecret": SECRET,
+        "AlertsFound": SEND,
+        "AlertsFoundDeadLetters": SEND,
+        "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"],
+        "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
+    },
+    "EnrichRole": {
+        "log of enrich": LOG,
+        "ReaderSecret": SECRET,
+        "AlertsFound": CONSUME + SEND,
+        "AlertsFoundDeadLetters": SEND,
+        "AlertsEnriched": SEND,
+        "Table": ["dynamodb:GetItem", "dynamodb:PutItem"],
+        "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
+    },
+    "RespondRole": {
+        "log of respond": LOG,
+        "ReaderSecret": SECRET,
+        "ActorSecret": SECRET,
+        "AlertsEnriched": CONSUME + SEND,
+        "AlertsEnrichedDeadLetters": SEND,
+        "ActionsTaken": SEND,
+        "Table": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+        "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
+    },
+    "TrackRole": {
+        "log of track": LOG,
+        "ReaderSecret": SECRET,
+        "ActionsTaken": SEND,
+        "Table": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+        "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
+    },
+    "NotifyRole": {
+        "log of notify": LOG,
+        "ActionsTaken": CONSUME + SEND,
+        "ActionsTakenDeadLetters": SEND,
+        "Table": ["dynamodb:GetItem", "dynamodb:PutItem"],
+        "the sender's identity": ["ses:SendEmail from MailFrom", "ses:SendRawEmail from MailFrom"],
+        "Key": ["kms:Decrypt via dynamodb, sqs", SEND_KEY],
+    },
+    "ScheduleRole": {"Poll": ["lambda:InvokeFunction"], "Track": ["lambda:InvokeFunction"]},
+}
+
+TENANT = "DEFENDER_TENANT_ID DEFENDER_CLOUD CORDON_TABLE"
+READER = "DEFENDER_CLIENT_ID DEFENDER_SECRET_ID DEFENDER_API_URL DEFENDER_LOGIN_URL"
+# Timeout, the queue that is consumed, batch, concurrency, and every environment variable.
+FUNCTIONS = {
+    "Poll": (120, None, None, None, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
+             "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL"),
+    "Enrich": (30, "AlertsFound", 10, 5, f"{TENANT} {READER} CORDON_ALERTS_FOUND_URL "
+               "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ALERTS_ENRICHED_URL"),
+    "Respond": (30, "AlertsEnriched", 2, 2, f"{TENANT} {READER} DEFENDER_ACTOR_CLIENT_ID DEFENDER_ACTOR_SECRET_ID "
+                "CORDON_PLAYBOOK CORDON_MODE CORDON_ALERTS_ENRICHED_URL CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL "
+                "CORDON_ACTIONS_TAKEN_URL"),
+    "Track": (60, None, None, None, f"{TENANT} {READER} CORDON_ACTIONS_TAKEN_URL"),
+    "Notify": (30, "ActionsTaken", 10, 2, f"{TENANT} CORDON_PLAYBOOK CORDON_MAIL_FROM CORDON_MAIL_TO "
+               "CORDON_ACTIONS_TAKEN_URL CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL"),
+}
+
+# The oldest message's age in seconds, from which a queue is alarming.
+QUEUES = {"AlertsFound": 600, "AlertsEnriched": 120, "ActionsTaken": 900}
+
+DAY = 86_400
+
+
+# ---- Reading the template --------------------------------------------------------------------------------------------
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms, each read as its long form."""
+
+
+def intrinsic(loader, tag, node):
+    name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if tag == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+Loader.add_multi_constructor("!", intrinsic)
+
+
+def load():
+    return yaml.load((ROOT / "template.yaml").read_text(), Loader)
+
+
+def of_type(template, kind):
+    return {name: one for name, one in template["Resources"].items() if one["Type"] == kind}
+
+
+def properties(template, name):
+    """A resource's properties; a function's with what is global."""
+    resource = template["Resources"].get(name, {})
+    own = resource.get("Properties", {})
+    if resource.get("Type") == "AWS::Serverless::Function":
+        return merged(template["Globals"]["Function"], own)
+    return own
+
+
+def merged(below, above):
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {key: merged(below.get(key), above.get(key, below.get(key))) for key in below | above}
+    return above
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def ref(name):
+    return {"Ref": name}
+
+
+def att(name, attribute="Arn"):
+    return {"Fn::GetAtt": [name, attribute]}
+
+
+def everywhere(value):
+    """Every part of a value, itself included."""
+    yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from everywhere(part)
+
+
+def words(condition):
+    """A condition in short; one that is not known stays as it is, and so fits no table."""
+    if not condition:
+        return ""
+    match condition:
+        case {"StringEquals": {"kms:ViaService": services, **rest}, **others} if not rest and not others:
+            found = [re.fullmatch(r"(\w+)\.\$\{AWS::Region\}\.\$\{AWS::URLSuffix\}", one["Fn::Sub"]) for one in listed(services)]
+            return " via " + ", ".join(sorted(one.group(1) if one else "?" for one in found))
+        case {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}, **rest}, **others} if not rest and not others:
+            return " from MailFrom"
+    return f" if {condition}"
+
+
+def resource_name(resource):
+    arn = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
+    match resource:
+        case {"Fn::GetAtt": [name, "Arn" | "Id"]}:
+            return name
+        case {"Fn::Sub": str(text)}:
+            log = re.fullmatch(re.escape(arn % "logs" + "log-group:/aws/lambda/${AWS::StackName}-") + r"(\w+):\*", text)
+            if log:
+                return f"log of {log.group(1)}"
+            if text == arn % "ses" + "identity/${SenderIdentity}":
+                return "the sender's identity"
+    return str(resource)
+
+
+# ---- The checks ------------------------------------------------------------------------------------------------------
+
+
+def permissions(template):
+    """Each role may do what stands in the table, nothing less and nothing more."""
+    roles = of_type(template, "AWS::IAM::Role")
+    for name in sorted(roles.keys() ^ PERMISSIONS.keys()):
+        yield f"{name} stands in only one of the template and the table"
+    for kind in ("Policy", "ManagedPolicy", "RolePolicy", "UserPolicy", "GroupPolicy"):
+        yield from (f"{name} gives permissions beside the roles" for name in of_type(template, f"AWS::IAM::{kind}"))
+    for name in sorted(roles.keys() & PERMISSIONS.keys()):
+        role = roles[name]["Properties"]
+        if role.keys() - {"RoleName", "AssumeRolePolicyDocument", "Policies"}:
+            yield f"{name} has permissions from elsewhere"
+        has = set()
+        for statement in [one for policy in role["Policies"] for one in policy["PolicyDocument"]["Statement"]]:
+            if statement.keys() - {"Effect", "Action", "Resource", "Condition"} or statement["Effect"] != "Allow":
+                yield f"{name} has a statement of another form: {statement}"
+                continue
+            how = words(statement.get("Condition"))
+            actions = [f"{action}{how}" for action in listed(statement["Action"])]
+            has |= {(resource_name(one), action) for one in listed(statement["Resource"]) for action in actions}
+        may = {(resource, action) for resource, actions in PERMISSIONS[name].items() for action in actions}
+        yield from (f"{name} lacks {action} on {resource}" for resource, action in sorted(may - has))
+        yield from (f"{name} must not have {action} on {resource}" for resource, action in sorted(has - may))
+
+
+def roles(template):
+    """A role per function that only Lambda takes, with a name from the stack's; the schedules' only for the Scheduler."""
+    for name in FUNCTIONS:
+        function = properties(template, name)
+        if function.get("Role") != att(f"{name}Role"):
+            yield f"{name} does not run as {name}Role"
+        if function.keys() & {"Policies", "AssumeRolePolicyDocument", "PermissionsBoundary"}:
+            yield f"{name} gets permissions from SAM"
+    for name, role in of_type(template, "AWS::IAM::Role").items():
+        service = "scheduler" if name == "ScheduleRole" else "lambda"
+        trust = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        if len(trust) != 1 or trust[0]["Principal"] != {"Service": f"{service}.amazonaws.com"}:
+            yield f"{name} may be taken by others than {service}"
+        low = name.removesuffix("Role").lower()
+        if role["Properties"].get("RoleName") != {"Fn::Sub": f"${{AWS::StackName}}-${{AWS::Region}}-{low}"}:
+            yield f"{name} has no fixed name, or one that clashes with another stack's"
+
+
+def wildcards(template):
+    """No `*` as a resource but in the key's own policy (where it means the key), none as a principal but to deny."""
+    for name, resource in template["Resources"].items():
+        for part in everywhere(resource):
+            if not isinstance(part, dict) or "Effect" not in part:
+                continue
+            if "*" in listed(part.get("Resource")) and resource["Type"] != "AWS::KMS::Key":
+                yield f"{name} names every resource"
+            if "*" in str(part.get("Principal")) and part["Effect"] != "Deny":
+                yield f"{name} allows everybody"
+            whole = [action for action in listed(part.get("Action")) if action.endswith(":*") or action == "*"]
+            account = resource["Type"] == "AWS::KMS::Key" and part.get("Sid") == "Account"
+            if whole and part["Effect"] == "Allow" and not account:
+                yield f"{name} allows {whole[0]}"
+
+
+def functions(template):
+    """The functions are those of the table, with its timeouts, and without what was decided against."""
+    found = of_type(template, "AWS::Serverless::Function")
+    for name in sorted(found.keys() ^ FUNCTIONS.keys()):
+        yield f"{name} stands in only one of the template and the table"
+    for name in sorted(found.keys() & FUNCTIONS.keys()):
+        function = properties(template, name)
+        expected = {
+            "Timeout": FUNCTIONS[name][0], "MemorySize": 256, "Runtime": "provided.al2023",
+            "Architectures": [ref("Architecture")], "FunctionName": {"Fn::Sub": f"${{AWS::StackName}}-{name.lower()}"},
+        }
+        for key, value in expected.items():
+            if function.get(key) != value:
+                yield f"{name}: {key} is {function.get(key)}, not {value}"
+        for key in function.keys() & {"ReservedConcurrentExecutions", "VpcConfig", "Tracing"}:
+            yield f"{name} has {key}"
+        if found[name]["Metadata"].get("BuildProperties", {}).get("Binary") != name.lower():
+            yield f"{name} is not built from the binary {name.lower()}"
+    if template["Parameters"]["Architecture"]["Default"] != "arm64":
+        yield "the architecture is not arm64 by default"
+
+
+def settings(template):
+    """Each function has the environment variables of the table; none holds a secret, and no parameter could."""
+    for name, (*_, expected) in FUNCTIONS.items():
+        variables = properties(template, name).get("Environment", {}).get("Variables", {})
+        for variable in sorted(variables.keys() ^ set(expected.split())):
+            yield f"{name}: {variable} stands in only one of the template and the table"
+        for variable, value in variables.items():
+            secret = re.search("SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE", variable)
+            names = ({"Fn::GetAtt": [one, "Id"]} for one in ("ReaderSecret", "ActorSecret"))
+            if secret and not any(one in everywhere(value) for one in names):
+                yield f"{name}: {variable} is not a secret's ARN"
+    for name, parameter in template["Parameters"].items():
+        if "NoEcho" in parameter or re.search("secret|password|token|credential|privatekey", name, re.I):
+            yield f"the parameter {name} looks like a secret"
+        if parameter["Type"] == "String" and not parameter.keys() & {"AllowedPattern", "AllowedValues"}:
+            yield f"the parameter {name} takes anything"
+    if any("{{resolve:" in part for part in everywhere(template) if isinstance(part, str)):
+        yield "a value is resolved from elsewhere into the template"
+    secrets = of_type(template, "AWS::SecretsManager::Secret")
+    if sorted(secrets) != ["ActorSecret", "ReaderSecret"]:
+        yield f"the secrets are {sorted(secrets)}"
+    for name, secret in secrets.items():
+        if secret["Properties"].keys() & {"SecretString", "GenerateSecretString"}:
+            yield f"{name} has a value"
+        if any(part == ref(name) for part in everywhere(template)):
+            yield f"{name}'s ARN is taken by Ref, which an emulator answers with the name"
+
+
+def modes(template):
+    """Nothing acts by default, and no tenant can be acted upon: real hosts cannot be written into DefenderApiUrl."""
+    mode = template["Parameters"]["Mode"]
+    if mode.get("Default") != "observe" or mode.get("AllowedValues") != ["observe", "enforce"]:
+        yield "the mode is not observe by default"
+    rule = template.get("Rules", {}).get("EnforceOnlyAgainstASimulator", {})
+    if rule.get("RuleCondition") != {"Fn::Equals": [ref("Mode"), "enforce"]}:
+        yield "there is no rule for enforce"
+    asserted = [one["Assert"] for one in rule.get("Assertions", [])]
+    for parameter in ("DefenderApiUrl", "ActorClientId"):
+        if {"Fn::Not": [{"Fn::Equals": [ref(parameter), ""]}]} not in asserted:
+            yield f"enforce does not need {parameter}"
+    for name in ("DefenderApiUrl", "DefenderLoginUrl"):
+        parameter = template["Parameters"][name]
+        if parameter.get("Default") != "":
+            yield f"{name} is not empty by default"
+        for url in ("", "http://127.0.0.1:8080"):
+            if not re.fullmatch(parameter["AllowedPattern"], url):
+                yield f"{name} does not take `{url}`"
+        for url in ("https://api.security.microsoft.com", "http://127.0.0.1", "http://127.0.0.1:80@evil.example",
+                    "http://127.0.0.1:80.evil.example", "http://127a0b0c1:80", "http://10.0.0.1:80", "x http://127.0.0.1:80"):
+            if re.fullmatch(parameter["AllowedPattern"], url):
+                yield f"{name} takes `{url}`"
+    for name in ("Poll", "Respond"):
+        if properties(template, name)["Environment"]["Variables"].get("CORDON_MODE") != ref("Mode"):
+            yield f"{name} does not get the mode"
+
+
+def queues(template):
+    """Every queue has dead letters that are kept for longer, after as many receives as the code counts on."""
+    found = of_type(template, "AWS::SQS::Queue")
+    if found.keys() != QUEUES.keys() | {f"{name}DeadLetters" for name in QUEUES}:
+        yield f"the queues are {sorted(found)}"
+    receives = int(re.search(r"MAX_RECEIVES: u32 = (\d+);", (ROOT / "shared/ports/src/queue.rs").read_text()).group(1))
+    for name in QUEUES:
+        queue, dead = properties(template, name), properties(template, f"{name}DeadLetters")
+        redrive = queue.get("RedrivePolicy", {})
+        if redrive.get("deadLetterTargetArn") != att(f"{name}DeadLetters"):
+            yield f"{name} has no dead letters"
+        if redrive.get("maxReceiveCount") != receives:
+            yield f"{name}: maxReceiveCount is not {receives}, which the code counts on"
+        if (queue.get("MessageRetentionPeriod"), dead.get("MessageRetentionPeriod")) != (4 * DAY, 14 * DAY):
+            yield f"{name}: messages are not kept for 4 days, dead letters for 14"
+        own = queue.get("QueueName", {}).get("Fn::Sub")
+        source = f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{own}"
+        allow = {"redrivePermission": "byQueue", "sourceQueueArns": [{"Fn::Sub": source}]}
+        if "RedrivePolicy" in dead or dead.get("RedriveAllowPolicy") != allow:
+            yield f"{name}DeadLetters takes more than {name}'s dead letters"
+
+
+def tls(template):
+    """Every queue refuses what does not come over TLS, and its policy allows nobody anything."""
+    policies = of_type(template, "AWS::SQS::QueuePolicy")
+    for name in of_type(template, "AWS::SQS::Queue"):
+        own = [one["Properties"] for one in policies.values() if one["Properties"]["Queues"] == [ref(name)]]
+        deny = {
+            "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": att(name),
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        if [one["PolicyDocument"]["Statement"] for one in own] != [[deny]]:
+            yield f"{name} is not for TLS only"
+    topics = [one["Properties"]["PolicyDocument"] for one in of_type(template, "AWS::SNS::TopicPolicy").values()]
+    secure = {"Bool": {"aws:SecureTransport": "false"}}
+    if not any(one["Effect"] == "Deny" and one.get("Condition") == secure for topic in topics for one in topic["Statement"]):
+        yield "the topic is not for TLS only"
+
+
+def visibility(template):
+    """A queue hides a message for six times as long as its consumer may take, and for as long as it gathers a batch."""
+    parameter = template["Parameters"]["QueueVisibilitySeconds"]
+    for name, (timeout, queue, *_) in FUNCTIONS.items():
+        if queue is None:
+            continue
+        timeout = properties(template, name).get("Timeout", timeout)
+        window = max(event["Properties"].get("MaximumBatchingWindowInSeconds", 0) for event in events(template, name))
+        if properties(template, queue).get("VisibilityTimeout") != ref("QueueVisibilitySeconds"):
+            yield f"{queue} has a visibility of its own"
+        if parameter["Default"] < 6 * timeout + window:
+            yield f"{queue}: {parameter['Default']} s are less than 6 x {timeout} s + {window} s"
+    rule = template.get("Rules", {}).get("ShortVisibilityOnlyAgainstASimulator", {})
+    condition = {"Fn::Equals": [ref("DefenderApiUrl"), ""]}
+    holds = {"Fn::Equals": [ref("QueueVisibilitySeconds"), str(parameter["Default"])]}
+    if rule.get("RuleCondition") != condition or [one["Assert"] for one in rule["Assertions"]] != [holds]:
+        yield "a tenant's queues may have a shorter visibility"
+
+
+def events(template, function):
+    return list(properties(template, function).get("Events", {}).values())
+
+
+def mappings(template):
+    """Partial batch responses and a concurrency everywhere, filters and batching windows nowhere."""
+    for part in everywhere(template):
+        if isinstance(part, dict) and part.keys() & {"FilterCriteria", "FilterPolicy"}:
+            yield "there is a filter: what it does not match is deleted"
+    if of_type(template, "AWS::Lambda::EventSourceMapping"):
+        yield "there is a mapping beside the functions' own"
+    for name, (_, queue, batch, concurrency, _) in FUNCTIONS.items():
+        found = events(template, name)
+        if queue is None:
+            if found:
+                yield f"{name} has events"
+            continue
+        if len(found) != 1 or found[0]["Type"] != "SQS" or found[0]["Properties"].get("Queue") != att(queue):
+            yield f"{name} does not consume {queue} alone"
+            continue
+        mapping = found[0]["Properties"]
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{name} has no partial batch responses"
+        if mapping.get("BatchSize") != batch:
+            yield f"{name} takes batches of {mapping.get('BatchSize')}, not {batch}"
+        if mapping.get("ScalingConfig") != {"MaximumConcurrency": concurrency}:
+            yield f"{name} has not a MaximumConcurrency of {concurrency}"
+        if mapping.get("MaximumBatchingWindowInSeconds", 0):
+            yield f"{name} waits for a batch to fill"
+
+
+def schedules(template):
+    """What a schedule starts is started once and in time, or not at all."""
+    once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    found = [one["Properties"] for one in of_type(template, "AWS::Scheduler::Schedule").values()]
+    started = [one["Target"]["Arn"]["Fn::GetAtt"][0] for one in found]
+    if sorted(started) != sorted(name for name, (_, queue, *_) in FUNCTIONS.items() if queue is None):
+        yield f"the schedules start {started}"
+    for name, schedule in zip(started, found):
+        if schedule["Target"].get("RetryPolicy") != once:
+            yield f"{name}'s schedule repeats"
+        if properties(template, name).get("EventInvokeConfig") != once:
+            yield f"Lambda repeats {name}"
+        if schedule.get("FlexibleTimeWindow") != {"Mode": "OFF"}:
+            yield f"{name}'s schedule is not punctual"
+        if schedule.get("State") != ref("ScheduleState"):
+            yield f"{name}'s schedule cannot be stopped"
+        if schedule["Target"].get("RoleArn") != att("ScheduleRole"):
+            yield f"{name}'s schedule has not the schedules' role"
+
+
+def table(template):
+    """The state is not lost, and its keys are those that the code writes."""
+    resource, own = template["Resources"]["Table"], properties(template, "Table")
+    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+        for name in ("Table", "Key"):
+            if template["Resources"][name].get(policy) != "Retain":
+                yield f"{name}: {policy} is not Retain"
+    expected = {
+        "BillingMode": "PAY_PER_REQUEST",
+        "DeletionProtectionEnabled": True,
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        "TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": True},
+        "KeySchema": [{"AttributeName": "partition", "KeyType": "HASH"}, {"AttributeName": "sort", "KeyType": "RANGE"}],
+    }
+    for key, value in expected.items():
+        if own.get(key) != value:
+            yield f"Table: {key} is {own.get(key)}"
+    if "TableName" in own or resource["Type"] != "AWS::DynamoDB::Table":
+        yield "Table has a fixed name, which one that was kept would stand in the way of"
+
+
+def encryption(template):
+    """One key for everything that is kept."""
+    key = att("Key")
+    used = {
+        "AWS::SQS::Queue": "KmsMasterKeyId", "AWS::SecretsManager::Secret": "KmsKeyId",
+        "AWS::Logs::LogGroup": "KmsKeyId", "AWS::SNS::Topic": "KmsMasterKeyId",
+    }
+    for kind, attribute in used.items():
+        for name, resource in of_type(template, kind).items():
+            if resource["Properties"].get(attribute) != key:
+                yield f"{name} is not encrypted with the key"
+    if properties(template, "Table").get("SSESpecification", {}).get("KMSMasterKeyId") != key:
+        yield "Table is not encrypted with the key"
+    if properties(template, "Key").get("EnableKeyRotation") is not True:
+        yield "the key does not rotate"
+
+
+def logs(template):
+    """Every function has a log group of its own, with a retention, and writes JSON."""
+    for name in FUNCTIONS:
+        group = properties(template, f"{name}Logs")
+        if group.get("LogGroupName") != {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{name.lower()}"}:
+            yield f"{name} has no log group"
+        if group.get("RetentionInDays") != ref("LogRetentionDays"):
+            yield f"{name}'s log is kept for ever"
+        config = properties(template, name).get("LoggingConfig", {})
+        if config.get("LogGroup") != ref(f"{name}Logs") or config.get("LogFormat") != "JSON":
+            yield f"{name} does not write JSON to its log group"
+
+
+def alarms(template):
+    """Whatever must be noticed has an alarm, and every alarm is told."""
+    found = {name: one["Properties"] for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()}
+    for name, alarm in found.items():
+        if alarm.get("AlarmActions") != [ref("Alarms")]:
+            yield f"{name} is told to nobody"
+        if not alarm.get("AlarmName", {}).get("Fn::Sub", "").startswith("${AWS::StackName}-"):
+            yield f"{name} may not publish: the topic takes alarms with the stack's name only"
+
+    def rings(namespace, metric, dimension, threshold, periods, of):
+        return any(
+            (one.get("Namespace"), one.get("MetricName"), one.get("Threshold")) == (namespace, metric, threshold)
+            and one["Dimensions"] == [dimension] and one["ComparisonOperator"] == "GreaterThanThreshold"
+            and one["TreatMissingData"] == "notBreaching" and one["Period"] == 60
+            and (one.get("DatapointsToAlarm", one["EvaluationPeriods"]), one["EvaluationPeriods"]) == (periods, of)
+            for one in found.values() if "Metrics" not in one
+        )
+
+    for name, age in QUEUES.items():
+        dead = {"Name": "QueueName", "Value": att(f"{name}DeadLetters", "QueueName")}
+        if not rings("AWS/SQS", "ApproximateNumberOfMessagesVisible", dead, 0, 1, 1):
+            yield f"nobody hears of {name}'s dead letters"
+        own = {"Name": "QueueName", "Value": att(name, "QueueName")}
+        if not rings("AWS/SQS", "ApproximateAgeOfOldestMessage", own, age, 1, 1):
+            yield f"nobody hears that {name} is not worked on for {age} s"
+    for name in FUNCTIONS:
+        for metric in ("Errors", "Throttles"):
+            if not rings("AWS/Lambda", metric, {"Name": "FunctionName", "Value": ref(name)}, 0, 2, 5):
+                yield f"nobody hears of {name}'s {metric}"
+    yield from silence(template, found.get("PollSilence", {}))
+
+
+def silence(template, alarm):
+    """No successful poll for five minutes, whether it fails or does not run at all."""
+    metrics = {one["Id"]: one for one in alarm.get("Metrics", [])}
+    parts = {
+        name: one["MetricStat"]["Metric"]["MetricName"] for name, one in metrics.items()
+        if one.get("MetricStat", {}).get("Metric", {}).get("Dimensions") == [{"Name": "FunctionName", "Value": ref("Poll")}]
+        and one["MetricStat"]["Period"] == 60 and one["MetricStat"]["Stat"] == "Sum"
+    }
+    expression = metrics.get("successes", {}).get("Expression")
+    if parts != {"invocations": "Invocations", "errors": "Errors"} or expression != "invocations - FILL(errors, 0)":
+        yield "nobody counts the polls that succeed"
+    expected = {
+        "ComparisonOperator": "LessThanThreshold", "Threshold": 1, "EvaluationPeriods": 5, "DatapointsToAlarm": 5,
+        "TreatMissingData": "breaching",
+    }
+    if any(alarm.get(key) != value for key, value in expected.items()):
+        yield "nobody hears that polling has stopped"
+    against = template["Conditions"].get("AgainstTenant")
+    if template["Resources"].get("PollSilence", {}).get("Condition", "AgainstTenant") != "AgainstTenant" or against != {
+        "Fn::Equals": [ref("DefenderApiUrl"), ""]
+    }:
+        yield "the alarm on silence may be missing in front of a tenant"
+    pattern = template["Parameters"]["PollSchedule"]["AllowedPattern"]
+    for schedule in ("rate(5 minutes)", "rate(1 hour)", "cron(0 0 * * ? *)"):
+        if re.fullmatch(pattern, schedule):
+            yield f"the alarm on silence would ring for ever with {schedule}"
+
+
+def playbook(template):
+    """The layer puts the playbook where its readers look for it, and only those have it."""
+    layer = properties(template, "Playbook")
+    folder = ROOT / layer.get("ContentUri", "") / "playbook"
+    if not (folder / "playbook.toml").is_file() or [one.name for one in folder.parent.iterdir()] != ["playbook"]:
+        yield "the layer does not hold the playbook alone, in a folder `playbook`"
+    if template["Parameters"]["PlaybookFolder"]["Default"] != "/opt/playbook":
+        yield "the playbook is looked for elsewhere"
+    for name, (*_, variables) in FUNCTIONS.items():
+        function = properties(template, name)
+        layers = [ref("Playbook")] if "CORDON_PLAYBOOK" in variables else []
+        if function.get("Layers", []) != layers:
+            yield f"{name} has the layers {function.get('Layers')}"
+
+
+CHECKS = [
+    permissions, roles, wildcards, functions, settings, modes, queues, tls, visibility, mappings, schedules, table,
+    encryption, logs, alarms, playbook,
+]
+
+# ---- Broken templates ------------------------------------------------------------------------------------------------
+
+EVERYTHING = {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
+
+
+def statements(template, role):
+    return template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def own(template, name):
+    return template["Resources"][name]["Properties"]
+
+
+def variables(template, name):
+    return own(template, name)["Environment"]["Variables"]
+
+
+def mapping(template, name):
+    return next(iter(own(template, name)["Events"].values()))["Properties"]
+
+
+# The check that must notice it, what it must say, and how the template is broken.
+BROKEN = [
+    (permissions, "PollRole lacks sqs:SendMessage on AlertsFound", lambda t: statements(t, "PollRole").pop(2)),
+    (permissions, "EnrichRole must not have dynamodb:Scan on Table",
+     lambda t: statements(t, "EnrichRole").append({"Effect": "Allow", "Action": "dynamodb:Scan", "Resource": att("Table")})),
+    (permissions, "TrackRole must not have secretsmanager:GetSecretValue on ActorSecret",
+     lambda t: statements(t, "TrackRole").append({"Effect": "Allow", "Action": SECRET, "Resource": att("ActorSecret", "Id")})),
+    (permissions, "must not have ses:SendEmail on",
+     lambda t: [one.pop("Condition") for one in statements(t, "NotifyRole") if "ses:SendEmail" in one["Action"]]),
+    (permissions, "must not have kms:Decrypt on Key",
+     lambda t: [one.pop("Condition") for one in statements(t, "PollRole") if one["Action"] == "kms:Decrypt"]),
+    (permissions, "permissions from elsewhere", lambda t: own(t, "PollRole").update(ManagedPolicyArns=["x"])),
+    (permissions, "beside the roles", lambda t: t["Resources"].update(More={"Type": "AWS::IAM::RolePolicy"})),
+    (permissions, "another form",
+     lambda t: statements(t, "PollRole").append({"Effect": "Allow", "NotAction": "iam:*", "Resource": "x"})),
+    (permissions, "OtherRole stands in only one",
+     lambda t: t["Resources"].update(OtherRole=copy.deepcopy(t["Resources"]["PollRole"]))),
+    (roles, "Enrich does not run as EnrichRole", lambda t: own(t, "Enrich").update(Role=att("RespondRole"))),
+    (roles, "permissions from SAM", lambda t: own(t, "Enrich").update(Policies=["AmazonSQSFullAccess"])),
+    (roles, "others than lambda",
+     lambda t: own(t, "PollRole")["AssumeRolePolicyDocument"]["Statement"][0].update(Principal={"AWS": "*"})),
+    (roles, "clashes", lambda t: own(t, "PollRole").update(RoleName="cordon-poll")),
+    (wildcards, "names every resource", lambda t: statements(t, "TrackRole").append(EVERYTHING)),
+    (wildcards, "allows everybody", lambda t: own(t, "AlarmsPolicy")["PolicyDocument"]["Statement"][1].update(Effect="Allow")),
+    (wildcards, "allows sqs:*", lambda t: statements(t, "PollRole")[2].update(Action="sqs:*")),
+    (functions, "Timeout is 31", lambda t: own(t, "Notify").update(Timeout=31)),
+    (functions, "ReservedConcurrentExecutions", lambda t: own(t, "Poll").update(ReservedConcurrentExecutions=1)),
+    (functions, "Hunt stands in only one", lambda t: t["Resources"].update(Hunt=copy.deepcopy(t["Resources"]["Poll"]))),
+    (settings, "DEFENDER_ACTOR_SECRET_ID stands in only one",
+     lambda t: variables(t, "Poll").update(DEFENDER_ACTOR_SECRET_ID=att("ActorSecret", "Id"))),
+    (settings, "CORDON_LOOKBACK stands in only one", lambda t: variables(t, "Poll").pop("CORDON_LOOKBACK")),
+    (settings, "is not a secret's ARN", lambda t: variables(t, "Poll").update(DEFENDER_SECRET_ID=ref("ClientId"))),
+    (settings, "looks like a secret", lambda t: t["Parameters"].update(ClientSecret={"Type": "String", "AllowedPattern": "x"})),
+    (settings, "looks like a secret", lambda t: t["Parameters"]["MailTo"].update(NoEcho=True)),
+    (settings, "takes anything", lambda t: t["Parameters"]["MailTo"].pop("AllowedPattern")),
+    (settings, "resolved from elsewhere",
+     lambda t: variables(t, "Poll").update(CORDON_MODE="{{resolve:secretsmanager:x}}")),
+    (settings, "has a value", lambda t: own(t, "ReaderSecret").update(SecretString="hunter2")),
+    (settings, "taken by Ref", lambda t: variables(t, "Track").update(DEFENDER_SECRET_ID=ref("ReaderSecret"))),
+    (modes, "not observe by default", lambda t: t["Parameters"]["Mode"].update(Default="enforce")),
+    (modes, "no rule for enforce", lambda t: t["Rules"].pop("EnforceOnlyAgainstASimulator")),
+    (modes, "does not need DefenderApiUrl", lambda t: t["Rules"]["EnforceOnlyAgainstASimulator"]["Assertions"].pop(0)),
+    (modes, "takes `https://api", lambda t: t["Parameters"]["DefenderApiUrl"].update(AllowedPattern=".*")),
+    (modes, "takes `http://127a0b0c1:80", lambda t: t["Parameters"]["DefenderApiUrl"].update(AllowedPattern="(http://127.0.0.1:[0-9]+)?")),
+    (modes, "Respond does not get the mode", lambda t: variables(t, "Respond").update(CORDON_MODE="enforce")),
+    (queues, "AlertsEnriched has no dead letters", lambda t: own(t, "AlertsEnriched").pop("RedrivePolicy")),
+    (queues, "maxReceiveCount", lambda t: own(t, "ActionsTaken")["RedrivePolicy"].update(maxReceiveCount=4)),
+    (queues, "not kept for 4 days", lambda t: own(t, "AlertsFoundDeadLetters").update(MessageRetentionPeriod=4 * DAY)),
+    (queues, "takes more than", lambda t: own(t, "AlertsFoundDeadLetters").pop("RedriveAllowPolicy")),
+    (queues, "the queues are", lambda t: t["Resources"].update(More={"Type": "AWS::SQS::Queue", "Properties": {}})),
+    (tls, "AlertsFoundDeadLetters is not for TLS only", lambda t: t["Resources"].pop("AlertsFoundDeadLettersPolicy")),
+    (tls, "AlertsFound is not", lambda t: own(t, "AlertsFoundPolicy")["PolicyDocument"]["Statement"][0].pop("Condition")),
+    (tls, "the topic", lambda t: own(t, "AlarmsPolicy")["PolicyDocument"]["Statement"].pop()),
+    (visibility, "less than 6 x 30 s", lambda t: t["Parameters"]["QueueVisibilitySeconds"].update(Default=179)),
+    (visibility, "less than 6 x 60 s", lambda t: own(t, "Enrich").update(Timeout=60)),
+    (visibility, "+ 5 s", lambda t: mapping(t, "Notify").update(MaximumBatchingWindowInSeconds=5)),
+    (visibility, "of its own", lambda t: own(t, "AlertsFound").update(VisibilityTimeout=30)),
+    (visibility, "shorter visibility", lambda t: t["Rules"].pop("ShortVisibilityOnlyAgainstASimulator")),
+    (mappings, "there is a filter", lambda t: mapping(t, "Enrich").update(FilterCriteria={"Filters": []})),
+    (mappings, "no partial batch", lambda t: mapping(t, "Notify").pop("FunctionResponseTypes")),
+    (mappings, "MaximumConcurrency", lambda t: mapping(t, "Respond").pop("ScalingConfig")),
+    (mappings, "batches of 10, not 2", lambda t: mapping(t, "Respond").update(BatchSize=10)),
+    (mappings, "waits for a batch", lambda t: mapping(t, "Respond").update(MaximumBatchingWindowInSeconds=1)),
+    (mappings, "does not consume", lambda t: mapping(t, "Respond").update(Queue=att("AlertsFound"))),
+    (schedules, "schedule repeats", lambda t: own(t, "PollEveryMinute")["Target"].pop("RetryPolicy")),
+    (schedules, "Lambda repeats Track", lambda t: own(t, "Track").pop("EventInvokeConfig")),
+    (schedules, "not punctual", lambda t: own(t, "PollEveryMinute").update(FlexibleTimeWindow={"Mode": "FLEXIBLE"})),
+    (schedules, "the schedules start", lambda t: t["Resources"].pop("TrackEveryMinute")),
+    (table, "Table: DeletionPolicy", lambda t: t["Resources"]["Table"].pop("DeletionPolicy")),
+    (table, "Key: UpdateReplacePolicy", lambda t: t["Resources"]["Key"].pop("UpdateReplacePolicy")),
+    (table, "DeletionProtectionEnabled", lambda t: own(t, "Table").pop("DeletionProtectionEnabled")),
+    (table, "PointInTimeRecovery", lambda t: own(t, "Table").pop("PointInTimeRecoverySpecification")),
+    (table, "TimeToLive", lambda t: own(t, "Table")["TimeToLiveSpecification"].update(AttributeName="ttl")),
+    (encryption, "AlertsFound is not encrypted", lambda t: own(t, "AlertsFound").pop("KmsMasterKeyId")),
+    (encryption, "Table is not encrypted", lambda t: own(t, "Table").pop("SSESpecification")),
+    (logs, "Notify has no log group", lambda t: t["Resources"].pop("NotifyLogs")),
+    (logs, "kept for ever", lambda t: own(t, "PollLogs").pop("RetentionInDays")),
+    (logs, "JSON", lambda t: own(t, "Poll").pop("LoggingConfig")),
+    (alarms, "AlertsFound's dead letters", lambda t: t["Resources"].pop("AlertsFoundDeadLettersAlarm")),
+    (alarms, "AlertsEnriched is not worked on", lambda t: own(t, "AlertsEnrichedAgeAlarm").update(Threshold=121)),
+    (alarms, "Respond's Throttles", lambda t: t["Resources"].pop("RespondThrottlesAlarm")),
+    (alarms, "Respond's Errors", lambda t: own(t, "RespondErrorsAlarm").update(Dimensions=own(t, "PollErrorsAlarm")["Dimensions"])),
+    (alarms, "told to nobody", lambda t: own(t, "PollSilence").pop("AlarmActions")),
+    (alarms, "polling has stopped", lambda t: own(t, "PollSilence").update(TreatMissingData="notBreaching")),
+    (alarms, "polls that succeed", lambda t: own(t, "PollSilence")["Metrics"].pop()),
+    (alarms, "may be missing", lambda t: t["Resources"]["PollSilence"].update(Condition="HasAlarmEmail")),
+    (alarms, "ring for ever", lambda t: t["Parameters"]["PollSchedule"].update(AllowedPattern=".*")),
+    (playbook, "Respond has the layers", lambda t: own(t, "Respond").pop("Layers")),
+    (playbook, "does not hold the playbook", lambda t: own(t, "Playbook").update(ContentUri="playbook/")),
+    (playbook, "elsewhere", lambda t: t["Parameters"]["PlaybookFolder"].update(Default="/opt")),
+]
+
+
+class Template(unittest.TestCase):
+    def test_it_holds_what_it_must(self):
+        template = load()
+        for check in CHECKS:
+            with self.subTest(check.__name__):
+                self.assertEqual(list(check(template)), [])
+
+    def test_every_check_notices_what_is_broken(self):
+        self.assertEqual({check for check, *_ in BROKEN}, set(CHECKS), "a check that was never seen to fail")
+        good = load()
+        for check, said, break_it in BROKEN:
+            with self.subTest(check=check.__name__, said=said):
+                template = copy.deepcopy(good)
+                break_it(template)
+                self.assertTrue(any(said in one for one in check(template)), list(check(template)))
+
+
+if __name__ == "__main__":
+    unittest.main()
