@@ -86,5 +86,6 @@ pub(crate) fn config(endpoint: &str) -> SdkConfig {
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint)
+        .http_client(crate::http::client(Some(endpoint)).unwrap())
         .build()
 }

@@ -10,6 +10,7 @@ mod canned;
 mod config;
 #[cfg(feature = "lambda")]
 mod entry;
+mod http;
 mod mail;
 mod queue;
 mod said;

@@ -52,8 +52,7 @@ pub(crate) fn maybe_done<E>(error: &SdkError<E, HttpResponse>) -> bool {
 fn never_connected(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
-        if client.is_some_and(hyper_util::client::legacy::Error::is_connect) {
+        if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
             return true;
         }
         next = error.source();

@@ -53,7 +53,7 @@ pub async fn start<T>(
 ) -> Result<(Function, T), Error> {
     let vars = Vars::from_process();
     log(&vars);
-    let sdk = config().await;
+    let sdk = config().await?;
     let mut settings = Settings {
         vars,
         problems: Problems::default(),

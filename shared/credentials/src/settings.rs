@@ -214,7 +214,7 @@ fn endpoints(vars: &Vars, problems: &mut Problems) -> Option<Endpoints> {
     let cloud = cloud?;
     let api = api?;
     Some(Endpoints {
-        api_is_loopback: Url::parse(&api).is_ok_and(|url| is_loopback(&url)),
+        api_is_loopback: is_loopback(&api),
         api,
         login: login?,
         audience: audience.trim_end_matches('/').to_owned(),
@@ -230,7 +230,7 @@ pub fn checked_url(text: &str) -> Result<String, String> {
     }
     match url.scheme() {
         "https" => {}
-        "http" if is_loopback(&url) => {}
+        "http" if has_loopback_host(&url) => {}
         "http" => {
             return Err("`http://` is accepted for this machine only (127.0.0.1, ::1, localhost)".to_owned());
         }
@@ -242,7 +242,12 @@ pub fn checked_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL is of this machine itself.
+pub fn is_loopback(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| has_loopback_host(&url))
+}
+
+fn has_loopback_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),

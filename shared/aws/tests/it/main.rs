@@ -3,7 +3,12 @@
 //! `scripts/aws-emulator cargo test -p aws --features emulator` runs it. Errors that an emulator cannot be brought to
 //! give are tested beside the code.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop"
+)]
 
 use aws::SdkConfig;
 use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
@@ -27,6 +32,7 @@ async fn emulator() -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "test");
     aws::config()
         .await
+        .unwrap()
         .into_builder()
         .endpoint_url(endpoint)
         .region(Region::from_static("us-east-1"))
