@@ -47,8 +47,7 @@ enum Command {
     /// Run the pipeline on this machine
     Run(commands::run::Run),
     /// Check settings, playbook and credentials; changes nothing anywhere
-    #[command(after_help = commands::check::AFTER_HELP)]
-    Check(Reporting),
+    Check(commands::check::Check),
     /// Tell the life of one alert: seen, enriched, decided, done, told
     Explain(commands::explain::Explain),
 }
@@ -104,7 +103,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(demo) => demo.run().await,
             Command::Run(run) => Box::pin(run.run(&vars)).await,
-            Command::Check(reporting) => commands::check::check(&vars, reporting).await,
+            Command::Check(check) => check.run(&vars).await,
             Command::Explain(explain) => explain.run(&vars).await,
         }
     }))

@@ -5,7 +5,7 @@ use credentials::{Connection, Problems, Vars, lookback, mode, refuse_to_enforce}
 use jiff::SignedDuration;
 use model::Mode;
 use policy::Playbook;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that a run needs.
 #[derive(Debug)]
@@ -26,14 +26,8 @@ impl Settings {
         let connection = Connection::from_vars(vars, None, &mut problems);
         let environment_mode = mode(vars, &mut problems);
         let lookback = lookback(vars, &mut problems);
-        let playbook_folder = PathBuf::from(vars.get("CORDON_PLAYBOOK").unwrap_or("playbook"));
-        let playbook = match Playbook::read(&playbook_folder) {
-            Ok(playbook) => Some(playbook),
-            Err(found) => {
-                problems.add_all(&format!("CORDON_PLAYBOOK `{}`", playbook_folder.display()), found.iter());
-                None
-            }
-        };
+        let playbook_folder = playbook_folder(vars);
+        let playbook = read_playbook(&playbook_folder, &mut problems);
         let channels = playbook
             .as_ref()
             .map(|playbook| notify::open(&playbook.settings.channels, vars, None, &mut problems));
@@ -61,6 +55,20 @@ impl Settings {
     pub(crate) fn mode(&self) -> Mode {
         self.environment_mode.unwrap_or(self.playbook.settings.mode)
     }
+}
+
+/// `CORDON_PLAYBOOK`.
+pub(crate) fn playbook_folder(vars: &Vars) -> PathBuf {
+    PathBuf::from(vars.get("CORDON_PLAYBOOK").unwrap_or("playbook"))
+}
+
+/// The playbook of a folder; what is wrong with it is added to `problems`.
+pub(crate) fn read_playbook(folder: &Path, problems: &mut Problems) -> Option<Playbook> {
+    let read = Playbook::read(folder);
+    if let Err(found) = &read {
+        problems.add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter());
+    }
+    read.ok()
 }
 
 /// `CORDON_STATE`.

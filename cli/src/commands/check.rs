@@ -4,16 +4,17 @@
 use super::run::chain;
 use crate::{
     Ending, Reporting, clock,
-    settings::{Settings, refused},
+    settings::{Settings, playbook_folder, read_playbook, refused},
     show,
 };
-use credentials::Vars;
+use clap::Args;
+use credentials::{Connection, Problems, Vars};
 use defender::{ApiError, Call, Reader, RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use model::{Device, DeviceClass, Mode};
-use policy::{Channel, HostKind};
+use policy::{Channel, HostKind, Playbook};
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// What reading needs: any one role of each row. Source: the permission tables of Microsoft's API pages.
 const READER_NEEDS: [&[&str]; 2] =
@@ -25,12 +26,21 @@ const ACTOR_NEEDS: [&[&str]; 1] = [&["Machine.Isolate"]];
 /// The most pages of the device list that are counted.
 const MAX_PAGES: usize = 20;
 
-pub(crate) const AFTER_HELP: &str = "\
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Examples:
-  cordon check                 before the first `cordon run`, and after every change to the playbook
+  cordon check                 before the first `cordon run`, and after every change to the settings
   cordon check --json          the same as one JSON object
+  cordon check --playbook      the playbook alone, before it is deployed or reviewed
 
-It takes a token for each app, compares the roles in it with what is needed, and counts the devices.";
+It takes a token for each app, compares the roles in it with what is needed, and counts the devices.")]
+pub(crate) struct Check {
+    /// Check the playbook alone: needs no other setting, and calls nobody
+    #[arg(long)]
+    playbook: bool,
+    #[command(flatten)]
+    reporting: Reporting,
+}
 
 /// What was found, and what of it needs attention.
 #[derive(Debug, Default, Serialize)]
@@ -39,64 +49,82 @@ struct Report {
     playbook: Vec<String>,
     reader_roles: Option<Vec<String>>,
     actor_roles: Option<Vec<String>>,
-    devices: BTreeMap<&'static str, usize>,
+    devices: Option<BTreeMap<&'static str, usize>>,
     asset_lists: Vec<String>,
     channels: Vec<String>,
     attention: Vec<String>,
 }
 
-pub(crate) async fn check(vars: &Vars, reporting: Reporting) -> Ending {
-    let settings = match Settings::from_vars(vars) {
-        Ok(settings) => settings,
-        Err(problems) => return Ending::Settings(problems.iter().map(str::to_owned).collect()),
-    };
+impl Check {
+    pub(crate) async fn run(self, vars: &Vars) -> Ending {
+        let mut report = Report::default();
+        let checked = if self.playbook {
+            check_playbook(vars, &mut report)
+        } else {
+            check_all(vars, &mut report).await
+        };
+        if let Err(ending) = checked {
+            return ending;
+        }
+        if self.reporting.json {
+            show::json(&report);
+        } else {
+            print(&report);
+        }
+        if report.attention.is_empty() { Ending::Done } else { Ending::Attention(report.attention) }
+    }
+}
+
+/// Files and their rules, and nothing else.
+fn check_playbook(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
+    let mut problems = Problems::default();
+    let folder = playbook_folder(vars);
+    match read_playbook(&folder, &mut problems) {
+        Some(playbook) => {
+            about_playbook(&playbook, &folder, playbook.settings.mode, clock::now(), report);
+            Ok(())
+        }
+        None => Err(Ending::Settings(problems.iter().map(str::to_owned).collect())),
+    }
+}
+
+async fn check_all(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
+    let settings = Settings::from_vars(vars)
+        .map_err(|problems| Ending::Settings(problems.iter().map(str::to_owned).collect()))?;
     let mut connection = settings.connection.clone();
-    let (reader, _, _) = match connect(&connection, Arc::new(RealPause)) {
-        Ok(connected) => connected,
-        Err(error) => return Ending::attention(chain(&error)),
-    };
+    let reader = reader_of(&connection)?;
     let now = clock::now();
-    let mut report = Report::default();
-    about_playbook(&settings, now, &mut report);
+    about_playbook(&settings.playbook, &settings.playbook_folder, settings.mode(), now, report);
 
     show::progress("asking for a token …");
     report.reader_roles =
-        match roles(&reader, "DEFENDER_CLIENT_ID", &READER_NEEDS, now, &mut report.attention).await {
-            Ok(roles) => roles,
-            Err(ending) => return ending,
-        };
+        roles(&reader, "DEFENDER_CLIENT_ID", &READER_NEEDS, now, &mut report.attention).await?;
     // The app that acts is asked for its roles through a reader of its own, which cannot act.
     connection.reader = connection.acting().clone();
     if settings.mode() == Mode::Enforce || connection.actor.is_some() {
         let name = if connection.actor.is_some() { "DEFENDER_ACTOR_CLIENT_ID" } else { "DEFENDER_CLIENT_ID" };
-        let (actor, _, _) = match connect(&connection, Arc::new(RealPause)) {
-            Ok(connected) => connected,
-            Err(error) => return Ending::attention(chain(&error)),
-        };
-        report.actor_roles = match roles(&actor, name, &ACTOR_NEEDS, now, &mut report.attention).await {
-            Ok(roles) => roles,
-            Err(ending) => return ending,
-        };
+        let actor = reader_of(&connection)?;
+        report.actor_roles = roles(&actor, name, &ACTOR_NEEDS, now, &mut report.attention).await?;
     }
     show::progress("counting devices …");
-    if let Err(error) = count_devices(&reader, now, &mut report.devices).await {
+    let mut devices = BTreeMap::new();
+    if let Err(error) = count_devices(&reader, now, &mut devices).await {
         report.attention.push(format!("the devices could not be listed: {error}"));
     }
+    report.devices = Some(devices);
     show::progress("");
-
-    if reporting.json {
-        show::json(&report);
-    } else {
-        print(&report);
-    }
-    if report.attention.is_empty() { Ending::Done } else { Ending::Attention(report.attention) }
+    Ok(())
 }
 
-fn about_playbook(settings: &Settings, now: Timestamp, report: &mut Report) {
-    let playbook = &settings.playbook;
-    report.mode = Some(settings.mode());
+fn reader_of(connection: &Connection) -> Result<Reader, Ending> {
+    let connected = connect(connection, Arc::new(RealPause));
+    connected.map(|(reader, _, _)| reader).map_err(|error| Ending::attention(chain(&error)))
+}
+
+fn about_playbook(playbook: &Playbook, folder: &Path, mode: Mode, now: Timestamp, report: &mut Report) {
+    report.mode = Some(mode);
     report.playbook = vec![
-        settings.playbook_folder.display().to_string(),
+        folder.display().to_string(),
         format!("{} policies", playbook.policies().len()),
         format!("polls every {:#}", playbook.settings.poll.interval),
         format!("acts within {:#}", playbook.settings.isolation.act_within),
@@ -189,17 +217,20 @@ fn print(report: &Report) {
     let or_none = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
     let roles =
         |roles: &Option<Vec<String>>| roles.as_ref().map_or("not said".to_owned(), |roles| or_none(roles));
-    let devices: Vec<String> =
-        report.devices.iter().map(|(class, count)| format!("{count} {class}")).collect();
     show::line(&format!("mode         {}", report.mode.map_or("", Mode::as_str)));
     show::line(&format!("playbook     {}", report.playbook.join(", ")));
     show::line(&format!("asset lists  {}", or_none(&report.asset_lists)));
     show::line(&format!("channels     {}", or_none(&report.channels)));
-    show::line(&format!("reader       {}", roles(&report.reader_roles)));
+    if report.devices.is_some() {
+        show::line(&format!("reader       {}", roles(&report.reader_roles)));
+    }
     if report.actor_roles.is_some() {
         show::line(&format!("actor        {}", roles(&report.actor_roles)));
     }
-    show::line(&format!("devices      {}", or_none(&devices)));
+    if let Some(devices) = &report.devices {
+        let counts: Vec<String> = devices.iter().map(|(class, count)| format!("{count} {class}")).collect();
+        show::line(&format!("devices      {}", or_none(&counts)));
+    }
     if report.attention.is_empty() {
         show::line("all is well");
     }

@@ -110,6 +110,7 @@ impl Demo {
             channels,
             portal: connection.endpoints.portal.clone(),
             store: store.clone(),
+            clock: None,
         });
         Ok((host, store, connection.tenant))
     }

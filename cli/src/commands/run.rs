@@ -85,6 +85,7 @@ fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Box<dyn Error
         reader,
         responder,
         store,
+        clock: Some(clock::now),
     };
     Ok((Host::new(parts), calls))
 }

@@ -56,6 +56,23 @@ fn all_is_well_where_it_is() {
 }
 
 #[test]
+fn a_playbook_is_checked_alone_without_any_other_setting() {
+    let mut site = Site::new(app(READS));
+    for name in ["DEFENDER_TENANT_ID", "DEFENDER_CLIENT_ID", "DEFENDER_CLIENT_SECRET"] {
+        site.unset(name);
+    }
+    let text = site.cordon(&["check", "--playbook"]).well();
+    assert!(text.contains("18 policies") && text.contains("all is well"), "{text}");
+    assert!(
+        !text.contains("reader") && !text.contains("devices"),
+        "nothing is said of what was not looked at: {text}"
+    );
+    site.write_playbook("policy.cedar", "permit (principal, action, resource) when { alert.severty };");
+    let ended = site.cordon(&["check", "--playbook"]);
+    ended.complains(2, &["CORDON_PLAYBOOK", "policy.cedar"]);
+}
+
+#[test]
 fn an_app_that_must_isolate_and_may_not_needs_attention() {
     let mut site = Site::new(app(READS)).enforcing();
     let (ended, _) = check(&site);

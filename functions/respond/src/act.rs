@@ -11,7 +11,7 @@ use crate::{
     standing::{Standing, standing},
     what_follows,
 };
-use defender::{ApiError, Reached};
+use defender::{ApiError, EFFECT_TIMEOUT, Reached};
 use jiff::{SignedDuration, Timestamp};
 use model::{
     ActionKind, ActionStatus, ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceId,
@@ -21,6 +21,9 @@ use ports::{Claim, Count};
 
 /// For how long an open isolation counts as open without asking the service.
 const RECENT: SignedDuration = SignedDuration::from_mins(1);
+
+/// When a missing answer is looked for again: a call that was under way has ended by then.
+const LOOK: SignedDuration = SignedDuration::from_secs(EFFECT_TIMEOUT.as_secs().cast_signed());
 
 /// A decided isolation that has not been asked for after this time is news.
 pub(crate) const LONG: SignedDuration = SignedDuration::from_mins(5);
@@ -218,7 +221,7 @@ impl Respond {
         let outcome = on_claim(work.outcome(decision, Some(EffectState::Unknown), vec![note]), &held.claim);
         self.announce_meanwhile(work, outcome).await?;
         Err(Stop::Defer {
-            until: due,
+            until: next_look(&held.claim, work.now),
             why: "it is not known yet whether the isolation was asked for".to_owned(),
         })
     }
@@ -234,7 +237,7 @@ impl Respond {
         }
         if work.now < held.claim.due {
             let why = "an isolation of this device may be under way".to_owned();
-            return Err(Stop::Defer { until: held.claim.due, why });
+            return Err(Stop::Defer { until: next_look(&held.claim, work.now), why });
         }
         // Nothing of ours has appeared in the quiet time: the service never got it, and may be asked.
         let held = self.settle(held, EffectState::Claimed, None, work.now).await?;
@@ -489,6 +492,11 @@ fn is_awaited(work: &Work, claim: &Claim) -> bool {
 /// Whether nothing can come of a claim any more but what is recorded: the next effect needs a new generation.
 fn is_spent(state: EffectState) -> bool {
     state != EffectState::Claimed && !state.is_unanswered()
+}
+
+/// When to look again for the machine action of a request without an answer: at last when its quiet time is over.
+fn next_look(claim: &Claim, now: Timestamp) -> Timestamp {
+    later(now, LOOK).min(claim.due)
 }
 
 /// An outcome on what was read just before it. The alert keeps the message's evidence, shortened as it was.

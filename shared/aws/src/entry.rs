@@ -93,7 +93,7 @@ impl Function {
                 let work = dispatch(&self.tenant, &delivery.body, now, |message| step(message, now));
                 tokio::time::timeout(patience, work).await.unwrap_or_else(|_| out_of_time(now))
             };
-            match settle(&*self.sqs, queue, &delivery, disposition, clock()).await {
+            match settle(&*self.sqs, queue, &delivery, disposition, now, clock()).await {
                 Ok(Settled::Acknowledge | Settled::SetAside) => {}
                 Ok(Settled::Again) => answer.add_failure(id),
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! The local host: the same steps as everywhere, driven over one [`Store`].
 //!
-//! It reads no clock and never sleeps: whoever drives it passes `now` and decides when to come back. It knows
+//! It has no clock of its own and never sleeps: whoever drives it passes `now` and decides when to come back. It knows
 //! nothing of settings; its parts are built by the program.
 
 use crate::Store;
@@ -30,6 +30,8 @@ pub struct Parts {
     /// Where people look at alerts and devices.
     pub portal: String,
     pub store: Store,
+    /// What the time is after a step; none where the clock stands still meanwhile.
+    pub clock: Option<fn() -> Timestamp>,
 }
 
 /// The steps over one store.
@@ -43,6 +45,7 @@ pub struct Host {
     tenant: TenantId,
     store: Store,
     tally: Tally,
+    clock: Option<fn() -> Timestamp>,
 }
 
 /// What a round did.
@@ -74,6 +77,7 @@ impl Host {
             channels,
             portal,
             store,
+            clock,
         } = parts;
         let queue = Queue::new(Arc::new(store.clone()));
         let state = State::new(Arc::new(store.clone()));
@@ -117,6 +121,7 @@ impl Host {
             notify: Notify::new(channels, state, tally.clone(), portal),
             store,
             tally,
+            clock,
         }
     }
 
@@ -190,7 +195,8 @@ impl Host {
                     dispatch(tenant, body, now, |taken| self.notify.handle(taken, now)).await
                 }
             };
-            match settle(&self.store, queue, &delivery, disposition, now).await? {
+            let after = self.clock.map_or(now, |clock| clock());
+            match settle(&self.store, queue, &delivery, disposition, now, after).await? {
                 Settled::Acknowledge => self.store.done(queue, &delivery.receipt).await?,
                 Settled::SetAside => self.tally.one(Count::DeadLetters),
                 Settled::Again => {}

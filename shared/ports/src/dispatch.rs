@@ -109,12 +109,15 @@ pub enum Settled {
 }
 
 /// Does with a delivery what its disposition says, except for letting the message go: hosts differ in how they do
-/// that. After an error the message comes again.
+/// that. After an error the message comes again. `began` is the step's `now`, and `now` is later by as long as it
+/// took: what a step lets wait from its `now` on waits that long from here, because a service that said "in a
+/// minute" said so in between.
 pub async fn settle(
     backend: &dyn QueueBackend,
     queue: QueueName,
     delivery: &Delivery,
     disposition: Disposition,
+    began: Timestamp,
     now: Timestamp,
 ) -> Result<Settled, QueueError> {
     let reason = match disposition {
@@ -124,7 +127,7 @@ pub async fn settle(
             return Ok(Settled::Again);
         }
         Disposition::Defer { until, .. } => {
-            let delay = until.duration_since(now).clamp(SignedDuration::ZERO, MAX_DELAY);
+            let delay = until.duration_since(began).clamp(SignedDuration::ZERO, MAX_DELAY);
             let copy = Out { body: delivery.body.clone(), delay };
             for sent in backend.send(queue, &[copy], now).await {
                 sent?;

@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use local::{Depth, Store, VISIBILITY};
 use ports::{
-    Expect, Key, MAX_DELAY, Out, QueueBackend, QueueName, StateBackend, Write,
+    Disposition, Expect, Key, MAX_DELAY, Out, QueueBackend, QueueName, Settled, StateBackend, Write,
     conformance::{self, Unruly},
+    settle,
 };
 use std::{
     collections::BTreeSet,
@@ -151,4 +152,22 @@ async fn send(queue: &impl QueueBackend, bodies: &[String]) {
     let out = |body: &String| Out { body: body.clone(), delay: SignedDuration::ZERO };
     let out: Vec<Out> = bodies.iter().map(out).collect();
     queue.send(QueueName::AlertsFound, &out, now()).await.into_iter().for_each(Result::unwrap);
+}
+
+/// A service that says "in ten seconds" says so while the step is at work.
+#[tokio::test]
+async fn what_waits_waits_as_long_from_the_end_of_the_step_as_the_step_said_from_its_beginning() {
+    let store = Store::in_memory().unwrap();
+    let queue = QueueName::AlertsEnriched;
+    let (began, ended) = (now(), now() + SignedDuration::from_secs(4));
+    store.send(queue, &[Out { body: "{}".to_owned(), delay: SignedDuration::ZERO }], began).await;
+    let [delivery] = store.receive(queue, 1, began).await.unwrap().try_into().unwrap();
+    let wait = Disposition::Defer { until: began + SignedDuration::from_secs(10), why: "a 429".to_owned() };
+    let settled = settle(&store, queue, &delivery, wait, began, ended).await.unwrap();
+    assert_eq!(settled, Settled::Acknowledge);
+    store.done(queue, &delivery.receipt).await.unwrap();
+    for (seconds, visible) in [(9_999, 0), (10_000, 1)] {
+        let at = ended + SignedDuration::from_millis(seconds);
+        assert_eq!(store.receive(queue, 10, at).await.unwrap().len(), visible, "after {seconds} ms");
+    }
 }
