@@ -5,14 +5,22 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails loudly")]
 
+mod aws;
+mod stage;
+
+pub use crate::{
+    aws::{Apps, Deployed},
+    stage::Stage,
+};
+
 use async_trait::async_trait;
 use credentials::{Calls, Connection, Problems, Vars};
 use defender::{Pause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Polled, Store, Worked};
-use model::{AlertId, DeviceId, Mode, TenantId};
+use model::{DeviceId, Mode, TenantId};
 use policy::{Channel, Playbook};
-use ports::{CaseRow, Claim, Count, QueueBackend, QueueName, State, Stored, alert_partition};
+use ports::{CaseRow, Claim, Count, QueueBackend, QueueName, State};
 use simulator::{Simulator, World};
 use std::{
     path::{Path, PathBuf},
@@ -196,17 +204,11 @@ impl Scene {
 
     /// What became of an alert; it must be about one device, or none.
     pub async fn case(&self, alert: &str) -> CaseRow {
-        let id: AlertId = alert.parse().unwrap();
-        let rows: Vec<Stored<CaseRow>> =
-            self.state().query_all(&alert_partition(&self.tenant, &id), "case#", self.now).await.unwrap();
-        assert_eq!(rows.len(), 1, "cases of {alert}: {rows:#?}");
-        rows.into_iter().next().unwrap().value
+        stage::case(&self.state(), &self.tenant, alert, self.now).await
     }
 
     pub async fn claim(&self, number: u32) -> Option<Claim> {
-        let stored: Option<Stored<Claim>> =
-            self.state().get(&Claim::key(&self.tenant, &device(number)), self.now).await.unwrap();
-        stored.map(|stored| stored.value)
+        stage::claim(&self.state(), &self.tenant, &device(number), self.now).await
     }
 
     /// The e-mails so far, as they lie in the folder.
@@ -281,6 +283,7 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
         channels,
         portal: connection.endpoints.portal.clone(),
         store: store.clone(),
+        clock: None,
     });
     (host, calls, connection.tenant)
 }

@@ -6,3 +6,4 @@ mod first;
 mod isolation;
 mod polling;
 mod rules;
+mod two_hosts;

@@ -123,6 +123,7 @@ fn dependencies_point_down() {
         (
             "scenarios",
             &[
+                "aws",
                 "credentials",
                 "defender",
                 "enrich",

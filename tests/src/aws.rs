@@ -1,0 +1,286 @@
+//! The deployed host: template.yaml with the real functions beside an emulator, against a simulated tenant.
+//!
+//! Time is the world's here. What is particular to the emulator stands in `tests/aws/stack.py`, which this starts
+//! once and hands its commands to; `scripts/aws-e2e` brings all of it. Nothing here judges a story.
+
+#![expect(clippy::indexing_slicing, reason = "a missing field of an answer is null, and fails loudly")]
+
+use crate::{Stage, shipped_playbook};
+use ::aws::DynamoState;
+use async_trait::async_trait;
+use credentials::Vars;
+use jiff::{SignedDuration, Timestamp};
+use model::TenantId;
+use ports::{DeadLetter, QueueName, State};
+use serde_json::{Value, json};
+use simulator::{Clock, Simulator, World};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+/// For how long a received message is hidden. What a killed function had in hand comes again after that.
+const VISIBILITY: SignedDuration = SignedDuration::from_secs(10);
+
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A deployed stack and its tenant. Dropping it leaves the stack to the emulator, which ends with all it has.
+#[derive(Debug)]
+pub struct Deployed {
+    simulator: Simulator,
+    stack: Stack,
+    state: State,
+    tenant: TenantId,
+}
+
+/// How the functions sign in: an app that reads and one that acts.
+#[derive(Debug, Clone, Copy)]
+pub struct Apps {
+    pub reader: (&'static str, &'static str),
+    pub actor: (&'static str, &'static str),
+}
+
+impl Deployed {
+    /// Deploys against a tenant, whose clock becomes the world's.
+    pub async fn new(world: impl FnOnce(Timestamp) -> World, apps: Apps) -> Deployed {
+        let mut world = world(clock());
+        world.clock = Clock::System;
+        let tenant = world.tenant.parse().unwrap();
+        let simulator = Simulator::start(world).await.unwrap();
+        let mut stack = Stack::start();
+        let made = stack.up(&simulator.url(), &tenant, apps);
+        let table = made.pointer("/tables/Table").and_then(Value::as_str).unwrap();
+        let state = State::new(Arc::new(DynamoState::new(&::aws::config().await.unwrap(), table)));
+        let mut deployed = Deployed { simulator, stack, state, tenant };
+        deployed.put_secrets(apps);
+        deployed
+    }
+
+    /// Gives both apps' secrets to the secret store.
+    pub fn put_secrets(&mut self, apps: Apps) {
+        for (secret, (_, value)) in [("ReaderSecret", apps.reader), ("ActorSecret", apps.actor)] {
+            self.stack.run(&["put-secret", secret], &json!({ "client_secret": value }).to_string());
+        }
+    }
+
+    /// The processes of a function.
+    pub fn processes(&mut self, function: &str) -> Value {
+        self.stack.run(&["pids", function], "")
+    }
+
+    /// Kills the processes of a function, whatever they are doing. How many there were.
+    pub fn kill(&mut self, function: &str) -> usize {
+        self.stack.run(&["kill", function], "").as_array().unwrap().len()
+    }
+
+    /// Takes a permission away from a function's role.
+    pub fn deny(&mut self, function: &str, action: &str) {
+        self.stack.run(&["deny", function, action], "");
+    }
+
+    /// Gives back what was taken.
+    pub fn allow(&mut self, function: &str) {
+        self.stack.run(&["allow", function], "");
+    }
+
+    /// What a function has written.
+    pub fn logs(&mut self, function: &str) -> Vec<String> {
+        let lines = self.stack.run(&["logs", function], "");
+        lines.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Goes on with what was found, until something can be seen.
+    pub async fn until(
+        &mut self,
+        what: &str,
+        at_most: SignedDuration,
+        mut is_so: impl FnMut(&mut Deployed) -> bool,
+    ) {
+        self.stack.run(&["release", "Enrich"], "");
+        let end = clock() + at_most;
+        while !is_so(self) {
+            assert!(clock() < end, "not within {at_most:#}: {what}");
+            pause().await;
+        }
+    }
+
+    fn invoke(&mut self, function: &str) {
+        let answer = self.stack.run(&["invoke", function], "");
+        if !answer["error"].is_null() {
+            panic!("{function}: {answer:#}\n{}", self.logs(function).join("\n"));
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Stage for Deployed {
+    fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        clock()
+    }
+
+    async fn poll(&mut self) {
+        self.stack.run(&["hold", "Enrich"], "");
+        self.invoke("Poll");
+    }
+
+    async fn lying(&mut self, queue: QueueName) -> Vec<String> {
+        self.stack.messages(queue, "").iter().map(|message| text(&message["Body"])).collect()
+    }
+
+    async fn put(&mut self, queue: QueueName, body: &str) {
+        self.stack.run(&["send", &logical(queue)], body);
+    }
+
+    async fn rest(&mut self, at_most: SignedDuration) {
+        self.stack.run(&["release", "Enrich"], "");
+        let end = clock() + at_most;
+        loop {
+            self.invoke("Track");
+            let unsettled = self.unsettled().await;
+            // Looked at twice: what is empty at first may be filled while the rest is looked at.
+            if unsettled.is_empty() && self.unsettled().await.is_empty() {
+                return;
+            }
+            assert!(clock() < end, "after {at_most:#}: {unsettled:#?}");
+            pause().await;
+        }
+    }
+
+    async fn subjects(&mut self) -> Vec<String> {
+        let mails = self.stack.run(&["mails"], "");
+        mails.as_array().unwrap().iter().map(|mail| text(&mail["Subject"])).collect()
+    }
+
+    async fn dead_letters(&mut self) -> Vec<DeadLetter> {
+        let mut letters = Vec::new();
+        for queue in QueueName::ALL {
+            let messages = self.stack.messages(queue, "DeadLetters");
+            letters.extend(messages.iter().map(|message| DeadLetter {
+                id: text(&message["MessageId"]),
+                queue,
+                body: text(&message["Body"]),
+                reason: text(&message["MessageAttributes"]["reason"]["StringValue"]),
+                since: text(&message["MessageAttributes"]["since"]["StringValue"]).parse().unwrap(),
+            }));
+        }
+        letters
+    }
+}
+
+/// `tests/aws/stack.py`, one command after the other.
+#[derive(Debug)]
+struct Stack {
+    process: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Stack {
+    fn start() -> Stack {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut process = Command::new(root.join(".venv/bin/python"))
+            .args(["tests/aws/stack.py", "serve"])
+            .current_dir(root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}: start this by scripts/aws-e2e"));
+        let commands = process.stdin.take().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        Stack { process, commands, answers }
+    }
+
+    fn run(&mut self, command: &[&str], input: &str) -> Value {
+        writeln!(self.commands, "{}", json!({ "run": command, "input": input })).unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let mut answer: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("stack.py {command:?} gave no answer ({error}): {line}"));
+        match answer.get("error") {
+            Some(error) => panic!("stack.py {command:?}: {error}"),
+            None => answer["ok"].take(),
+        }
+    }
+
+    fn up(&mut self, simulator: &str, tenant: &TenantId, apps: Apps) -> Value {
+        let vars = Vars::from_process();
+        let binaries = vars.get("CORDON_TEST_FUNCTIONS");
+        let binaries = binaries.unwrap_or_else(|| panic!("start this by scripts/aws-e2e"));
+        let playbook = shipped_playbook().canonicalize().unwrap();
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        let parameters = BTreeMap::from([
+            ("TenantId", tenant.to_string()),
+            ("ClientId", apps.reader.0.to_owned()),
+            ("ActorClientId", apps.actor.0.to_owned()),
+            ("Mode", "enforce".to_owned()),
+            ("MailFrom", "cordon@example.com".to_owned()),
+            ("MailTo", "soc@example.com".to_owned()),
+            ("SenderIdentity", "example.com".to_owned()),
+            ("Architecture", architecture.to_owned()),
+            ("DefenderApiUrl", simulator.to_owned()),
+            ("DefenderLoginUrl", simulator.to_owned()),
+            ("PlaybookFolder", playbook.to_str().unwrap().to_owned()),
+            ("QueueVisibilitySeconds", VISIBILITY.as_secs().to_string()),
+            // The test invokes.
+            ("ScheduleState", "DISABLED".to_owned()),
+        ]);
+        let set: Vec<String> =
+            parameters.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
+        let mut command = vec!["up", "--binaries", binaries, "--sender", "example.com"];
+        command.extend(set.iter().map(String::as_str));
+        self.run(&command, "")
+    }
+
+    fn messages(&mut self, queue: QueueName, more: &str) -> Vec<Value> {
+        let mut queues = self.run(&["queues"], "");
+        match queues[format!("{}{more}", logical(queue))].take() {
+            Value::Array(messages) => messages,
+            other => panic!("{queue}: {other}"),
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A queue's name in the template: `AlertsFound` for `alerts-found`.
+fn logical(queue: QueueName) -> String {
+    let capital = |word: &str| word.chars().take(1).flat_map(char::to_uppercase).collect::<String>();
+    queue.as_str().split('-').map(|word| capital(word) + word.get(1..).unwrap_or_default()).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "time is the world's on this host")]
+fn clock() -> Timestamp {
+    Timestamp::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a condition is waited for that others bring about")]
+async fn pause() {
+    tokio::time::sleep(LOOK).await;
+}

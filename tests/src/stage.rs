@@ -1,0 +1,179 @@
+//! What a story that is told on both hosts may ask of its host, and how the local one does it.
+//!
+//! A story speaks of how long something may take, never of a time of day: the local host has a clock that the test
+//! moves, the deployed one has the world's. What a story means is its own business.
+
+use crate::{Scene, device, seconds};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use model::{AlertId, Answer, DeviceId, EffectState, TenantId};
+use ports::{
+    CaseRow, Claim, DeadLetter, OpenEffect, Out, QueueBackend, QueueName, State, Stored, alert_partition,
+};
+use simulator::{ActionType, Simulator};
+
+/// A host with a simulated tenant.
+#[async_trait(?Send)]
+pub trait Stage {
+    fn simulator(&self) -> &Simulator;
+    fn tenant(&self) -> &TenantId;
+    fn state(&self) -> State;
+    fn now(&self) -> Timestamp;
+
+    /// Has the tenant asked for alerts. What is found lies in its queue until the story goes on with
+    /// [`Stage::rest`].
+    async fn poll(&mut self);
+
+    /// The bodies of the messages in a queue.
+    async fn lying(&mut self, queue: QueueName) -> Vec<String>;
+
+    async fn put(&mut self, queue: QueueName, body: &str);
+
+    /// Works until nothing is left to do: no message in any queue, no isolation under way. Fails after
+    /// `at_most`, and says what is left.
+    async fn rest(&mut self, at_most: SignedDuration);
+
+    /// The subjects of the e-mails so far.
+    async fn subjects(&mut self) -> Vec<String>;
+
+    async fn dead_letters(&mut self) -> Vec<DeadLetter>;
+
+    /// What became of an alert; it must be about one device, or none.
+    async fn case(&self, alert: &str) -> CaseRow {
+        case(&self.state(), self.tenant(), alert, self.now()).await
+    }
+
+    async fn claim(&self, number: u32) -> Option<Claim> {
+        claim(&self.state(), self.tenant(), &device(number), self.now()).await
+    }
+
+    /// The answer and the state that stand in the alert's case.
+    async fn outcome(&self, alert: &str) -> (Answer, Option<EffectState>) {
+        let last = self.case(alert).await.last;
+        (last.decision.answer, last.state)
+    }
+
+    /// Whatever keeps the host from resting.
+    async fn unsettled(&mut self) -> Vec<String> {
+        // The isolations first: the end of one lies in a queue before it is written down.
+        let open = OpenEffect::partition(self.tenant());
+        let open: Vec<Stored<OpenEffect>> =
+            self.state().query_all(&open, "cut-off#", self.now()).await.unwrap();
+        let mut unsettled: Vec<String> =
+            open.iter().map(|open| format!("an isolation of {}", open.value.device)).collect();
+        for queue in QueueName::ALL {
+            let lying = self.lying(queue).await;
+            unsettled.extend(lying.into_iter().map(|body| format!("in {queue}: {body}")));
+        }
+        unsettled
+    }
+
+    /// How often the service accepted an isolation of this device.
+    fn accepted(&self, number: u32) -> usize {
+        self.simulator().with(|world| {
+            let actions = world.actions_of(device(number).as_str());
+            actions.into_iter().filter(|action| action.kind == ActionType::Isolate).count()
+        })
+    }
+
+    /// How often the service was asked to isolate this device, answered or not.
+    fn asked(&self, number: u32) -> usize {
+        let id = device(number);
+        let is_ours =
+            |entry: &simulator::Entry| entry.route == "POST isolate" && entry.path.contains(id.as_str());
+        self.simulator().journal().iter().filter(|entry| is_ours(entry)).count()
+    }
+
+    /// Nothing is left over but the dead letters, and the tenant calls no request wrong.
+    async fn nothing_is_left(&mut self) {
+        let unsettled = self.unsettled().await;
+        assert!(unsettled.is_empty(), "{unsettled:#?}");
+        let violations = self.simulator().violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+        let unexpected = self.simulator().unexpected();
+        assert!(unexpected.is_empty(), "{unexpected:#?}");
+    }
+}
+
+#[async_trait(?Send)]
+impl Stage for Scene {
+    fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    fn state(&self) -> State {
+        Scene::state(self)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    async fn poll(&mut self) {
+        self.pass(seconds(1));
+        Scene::poll(self).await;
+    }
+
+    /// Taken out and put back: this host has no other way to see a message.
+    async fn lying(&mut self, queue: QueueName) -> Vec<String> {
+        let depth = self.store.depth(queue, self.now).unwrap();
+        assert_eq!((depth.waiting, depth.in_flight), (0, 0), "{queue} has messages that cannot be seen");
+        let mut bodies = Vec::new();
+        while let Some(delivery) = self.store.receive(queue, 1, self.now).await.unwrap().pop() {
+            self.store.done(queue, &delivery.receipt).await.unwrap();
+            bodies.push(delivery.body);
+        }
+        for body in &bodies {
+            self.put(queue, body).await;
+        }
+        bodies
+    }
+
+    async fn put(&mut self, queue: QueueName, body: &str) {
+        let out = Out { body: body.to_owned(), delay: SignedDuration::ZERO };
+        for sent in self.store.send(queue, &[out], self.now).await {
+            sent.unwrap();
+        }
+    }
+
+    async fn rest(&mut self, at_most: SignedDuration) {
+        self.settle(at_most).await;
+        let unsettled = self.unsettled().await;
+        assert!(unsettled.is_empty(), "after {at_most:#}: {unsettled:#?}");
+    }
+
+    async fn subjects(&mut self) -> Vec<String> {
+        Scene::subjects(self)
+    }
+
+    async fn dead_letters(&mut self) -> Vec<DeadLetter> {
+        let mut letters = Vec::new();
+        for queue in QueueName::ALL {
+            letters.extend(self.store.dead(queue, None).await.unwrap().letters);
+        }
+        letters
+    }
+}
+
+/// What became of an alert; it must be about one device, or none.
+pub(crate) async fn case(state: &State, tenant: &TenantId, alert: &str, now: Timestamp) -> CaseRow {
+    let id: AlertId = alert.parse().unwrap();
+    let rows: Vec<Stored<CaseRow>> =
+        state.query_all(&alert_partition(tenant, &id), "case#", now).await.unwrap();
+    assert_eq!(rows.len(), 1, "cases of {alert}: {rows:#?}");
+    rows.into_iter().next().unwrap().value
+}
+
+pub(crate) async fn claim(
+    state: &State,
+    tenant: &TenantId,
+    device: &DeviceId,
+    now: Timestamp,
+) -> Option<Claim> {
+    let stored: Option<Stored<Claim>> = state.get(&Claim::key(tenant, device), now).await.unwrap();
+    stored.map(|stored| stored.value)
+}
