@@ -420,6 +420,7 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Answer {
         "ext_expires_in": world.token_life.as_secs(),
         "access_token": text,
     });
+    world.given_out.push(text.clone());
     world.tokens.push(Token { text, client_id: app.client_id, audience, roles: app.roles, expires });
     Answer { status: 200, body: body.to_string().into_bytes(), ..Answer::default() }
 }

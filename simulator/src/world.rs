@@ -115,6 +115,7 @@ pub struct World {
 
     pub(crate) system_offset: SignedDuration,
     pub(crate) tokens: Vec<Token>,
+    pub(crate) given_out: Vec<String>,
     pub(crate) calls: BTreeMap<(String, &'static str), VecDeque<Timestamp>>,
     pub(crate) throttled_until: BTreeMap<(String, &'static str), Timestamp>,
     pub(crate) throttle_answers: u64,
@@ -164,6 +165,7 @@ impl World {
             chaos: None,
             system_offset: SignedDuration::ZERO,
             tokens: Vec::new(),
+            given_out: Vec::new(),
             calls: BTreeMap::new(),
             throttled_until: BTreeMap::new(),
             throttle_answers: 0,
@@ -331,6 +333,11 @@ impl World {
     /// Every token given out so far is refused from now on.
     pub fn revoke_tokens(&mut self) {
         self.tokens.clear();
+    }
+
+    /// Every access token that was ever given out, good or not by now.
+    pub fn given_out(&self) -> &[String] {
+        &self.given_out
     }
 
     /// Moves the clock; with the system's clock the shift is kept.

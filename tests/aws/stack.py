@@ -190,6 +190,19 @@ def logs(args):
     return [event["message"] for page in pages for event in page["events"]]
 
 
+def items(_):
+    """Every item of every table."""
+    found = []
+    for table in made()["tables"].values():
+        for page in client("dynamodb").get_paginator("scan").paginate(TableName=table):
+            found += [{name: next(iter(value.values())) for name, value in item.items()} for item in page["Items"]]
+    return found
+
+
+def environment(args):
+    return configuration(made()["functions"][args.function]).get("Environment", {}).get("Variables", {})
+
+
 def configuration(name):
     return client("lambda").get_function_configuration(FunctionName=name)
 
@@ -324,6 +337,8 @@ def parser():
     command(hold, "keep a function from taking messages", "function")
     command(release, "let it take messages again", "function")
     command(logs, "show what a function has written", "function")
+    command(items, "show every item of the table")
+    command(environment, "show the environment variables of a function", "function")
     command(pids, "show the running processes of a function", "function")
     command(kill, "kill the running processes of a function, and show which", "function")
     command(deny, "take an action out of the policies of a function's role", "function", "action")

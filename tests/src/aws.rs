@@ -26,6 +26,8 @@ use std::{
 /// For how long a received message is hidden. What a killed function had in hand comes again after that.
 const VISIBILITY: SignedDuration = SignedDuration::from_secs(10);
 
+const FUNCTIONS: [&str; 5] = ["Poll", "Enrich", "Respond", "Track", "Notify"];
+
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -92,6 +94,26 @@ impl Deployed {
     pub fn logs(&mut self, function: &str) -> Vec<String> {
         let lines = self.stack.run(&["logs", function], "");
         lines.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Everything that the host keeps where a person may read it, but the secrets, by where it stands; of the logs,
+    /// what the functions wrote themselves.
+    pub fn kept(&mut self) -> Vec<(String, Vec<String>)> {
+        let is_platforms =
+            |line: &String| ["START ", "END ", "REPORT "].iter().any(|by| line.starts_with(by));
+        let mut kept = Vec::new();
+        for function in FUNCTIONS {
+            let mut log = self.logs(function);
+            log.retain(|line| !is_platforms(line));
+            kept.push((format!("the log of {function}"), log));
+            let environment = self.stack.run(&["environment", function], "");
+            kept.push((format!("the environment of {function}"), texts(&environment)));
+        }
+        let [items, mails, queues] = ["items", "mails", "queues"].map(|what| self.stack.run(&[what], ""));
+        kept.push(("the table".to_owned(), texts(&items)));
+        kept.push(("the mails".to_owned(), texts(&mails)));
+        kept.push(("the queues and their dead letters".to_owned(), texts(&queues)));
+        kept
     }
 
     /// Goes on with what was found, until something can be seen.
@@ -269,6 +291,16 @@ impl Drop for Stack {
 fn logical(queue: QueueName) -> String {
     let capital = |word: &str| word.chars().take(1).flat_map(char::to_uppercase).collect::<String>();
     queue.as_str().split('-').map(|word| capital(word) + word.get(1..).unwrap_or_default()).collect()
+}
+
+/// Every text in it, wherever it stands.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
 }
 
 fn text(value: &Value) -> String {

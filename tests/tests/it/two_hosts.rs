@@ -53,6 +53,7 @@ async fn the_stories_end_the_same_on_aws() {
     secrets_rotated_while_running(&mut deployed).await;
     a_function_killed_half_way(&mut deployed).await;
     a_permission_taken_away(&mut deployed).await;
+    no_secret_is_left_behind(&mut deployed);
     the_end(
         &mut deployed,
         &Table { alerts: BOTH.alerts + 3, isolated: BOTH.isolated + 3, mails: BOTH.mails + 6, ..BOTH },
@@ -298,6 +299,22 @@ async fn a_permission_taken_away(stage: &mut Deployed) {
 
     isolated_once(stage, "denied", 91).await;
     assert_eq!(stage.asked(91), 1);
+}
+
+/// Neither an app's secret nor a token stands anywhere where a person may read: not even a part of a token.
+fn no_secret_is_left_behind(stage: &mut Deployed) {
+    begins(stage, "no secret is left behind");
+    let tokens: Vec<String> = stage.simulator().with(|world| world.given_out().to_vec());
+    assert!(tokens.len() > 5, "{tokens:#?}");
+    let mut secrets = vec![APPS.reader.1, APPS.actor.1, ROTATED.reader.1, ROTATED.actor.1];
+    secrets.extend(tokens.iter().flat_map(|token| token.split('.')));
+    for (place, texts) in stage.kept() {
+        assert!(!texts.is_empty(), "{place} has nothing in it");
+        for text in texts {
+            let found = secrets.iter().find(|secret| text.contains(**secret));
+            assert!(found.is_none(), "{found:?} in {place}: {text}");
+        }
+    }
 }
 
 // ---- The table ----
