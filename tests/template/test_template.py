@@ -15,6 +15,23 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+def ref(name):
+    return {"Ref": name}
+
+
+def att(name, attribute="Arn"):
+    return {"Fn::GetAtt": [name, attribute]}
+
+
+def sub(text):
+    return {"Fn::Sub": text}
+
+
+def given(condition, value):
+    """A value that is not there at all without the condition."""
+    return {"Fn::If": [condition, value, ref("AWS::NoValue")]}
+
+
 LOG = ["logs:CreateLogStream", "logs:PutLogEvents"]
 CONSUME = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
 SEND = ["sqs:SendMessage"]
@@ -70,7 +87,7 @@ PERMISSIONS = {
 
 TENANT = "DEFENDER_TENANT_ID DEFENDER_CLOUD CORDON_TABLE"
 READER = "DEFENDER_CLIENT_ID DEFENDER_SECRET_ID DEFENDER_API_URL DEFENDER_LOGIN_URL"
-# Timeout, the queue that is consumed, batch, concurrency, and every environment variable.
+# Timeout, the queue that is consumed, batch, concurrency, and every environment variable; VALUES holds their values.
 FUNCTIONS = {
     "Poll": (120, None, None, None, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
              "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL"),
@@ -83,6 +100,74 @@ FUNCTIONS = {
     "Notify": (30, "ActionsTaken", 10, 2, f"{TENANT} CORDON_PLAYBOOK CORDON_MAIL_FROM CORDON_MAIL_TO "
                "CORDON_ACTIONS_TAKEN_URL CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL"),
 }
+
+# What an environment variable holds, whichever function has it.
+VALUES = {
+    "DEFENDER_TENANT_ID": ref("TenantId"),
+    "DEFENDER_CLOUD": ref("DefenderCloud"),
+    "DEFENDER_CLIENT_ID": ref("ClientId"),
+    "DEFENDER_SECRET_ID": att("ReaderSecret", "Id"),
+    "DEFENDER_ACTOR_CLIENT_ID": given("HasActor", ref("ActorClientId")),
+    "DEFENDER_ACTOR_SECRET_ID": given("HasActor", att("ActorSecret", "Id")),
+    "DEFENDER_API_URL": given("HasApiUrl", ref("DefenderApiUrl")),
+    "DEFENDER_LOGIN_URL": given("HasLoginUrl", ref("DefenderLoginUrl")),
+    "CORDON_TABLE": ref("Table"),
+    "CORDON_PLAYBOOK": ref("PlaybookFolder"),
+    "CORDON_MODE": ref("Mode"),
+    "CORDON_LOOKBACK": ref("Lookback"),
+    "CORDON_MAIL_FROM": ref("MailFrom"),
+    "CORDON_MAIL_TO": ref("MailTo"),
+    "CORDON_ALERTS_FOUND_URL": ref("AlertsFound"),
+    "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL": ref("AlertsFoundDeadLetters"),
+    "CORDON_ALERTS_ENRICHED_URL": ref("AlertsEnriched"),
+    "CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL": ref("AlertsEnrichedDeadLetters"),
+    "CORDON_ACTIONS_TAKEN_URL": ref("ActionsTaken"),
+    "CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL": ref("ActionsTakenDeadLetters"),
+}
+
+# Each says whether a parameter was given, but for AgainstTenant.
+CONDITIONS = {
+    "HasActor": {"Fn::Not": [{"Fn::Equals": [ref("ActorClientId"), ""]}]},
+    "HasApiUrl": {"Fn::Not": [{"Fn::Equals": [ref("DefenderApiUrl"), ""]}]},
+    "AgainstTenant": {"Fn::Equals": [ref("DefenderApiUrl"), ""]},
+    "HasLoginUrl": {"Fn::Not": [{"Fn::Equals": [ref("DefenderLoginUrl"), ""]}]},
+    "HasAlarmEmail": {"Fn::Not": [{"Fn::Equals": [ref("AlarmEmail"), ""]}]},
+}
+
+ACCOUNT = "${AWS::Region}:${AWS::AccountId}"
+# Who may use the key: the account, by its own policies; the logs, for ours; the alarms, for the topic.
+KEY_POLICY = [
+    {
+        "Sid": "Account", "Effect": "Allow", "Resource": "*", "Action": "kms:*",
+        "Principal": {"AWS": sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")},
+    },
+    {
+        "Sid": "Logs", "Effect": "Allow", "Resource": "*",
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+        "Principal": {"Service": sub("logs.${AWS::Region}.amazonaws.com")},
+        "Condition": {"ArnLike": {
+            "kms:EncryptionContext:aws:logs:arn":
+                sub(f"arn:${{AWS::Partition}}:logs:{ACCOUNT}:log-group:/aws/lambda/${{AWS::StackName}}-*"),
+        }},
+    },
+    {
+        "Sid": "Alarms", "Effect": "Allow", "Resource": "*", "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+    },
+]
+TOPIC_POLICY = [
+    {
+        "Sid": "AlarmsOfThisStack", "Effect": "Allow", "Action": "sns:Publish", "Resource": ref("Alarms"),
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Condition": {"ArnLike": {
+            "aws:SourceArn": sub(f"arn:${{AWS::Partition}}:cloudwatch:{ACCOUNT}:alarm:${{AWS::StackName}}-*"),
+        }},
+    },
+    {
+        "Sid": "TlsOnly", "Effect": "Deny", "Action": "sns:Publish", "Resource": ref("Alarms"), "Principal": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    },
+]
 
 # The oldest message's age in seconds, from which a queue is alarming.
 QUEUES = {"AlertsFound": 600, "AlertsEnriched": 120, "ActionsTaken": 900}
@@ -135,14 +220,6 @@ def merged(below, above):
 
 def listed(value):
     return value if isinstance(value, list) else [value]
-
-
-def ref(name):
-    return {"Ref": name}
-
-
-def att(name, attribute="Arn"):
-    return {"Fn::GetAtt": [name, attribute]}
 
 
 def everywhere(value):
@@ -263,16 +340,22 @@ def functions(template):
 
 
 def settings(template):
-    """Each function has the environment variables of the table; none holds a secret, and no parameter could."""
+    """Each function has the environment variables of the tables, with the values there; none holds a secret, and no
+    parameter could."""
     for name, (*_, expected) in FUNCTIONS.items():
         variables = properties(template, name).get("Environment", {}).get("Variables", {})
         for variable in sorted(variables.keys() ^ set(expected.split())):
             yield f"{name}: {variable} stands in only one of the template and the table"
         for variable, value in variables.items():
+            if value != VALUES.get(variable):
+                yield f"{name}: {variable} is {value}, not {VALUES.get(variable)}"
             secret = re.search("SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE", variable)
             names = ({"Fn::GetAtt": [one, "Id"]} for one in ("ReaderSecret", "ActorSecret"))
             if secret and not any(one in everywhere(value) for one in names):
                 yield f"{name}: {variable} is not a secret's ARN"
+    for name in sorted(template["Conditions"].keys() | CONDITIONS.keys()):
+        if template["Conditions"].get(name) != CONDITIONS.get(name):
+            yield f"the condition {name} is {template['Conditions'].get(name)}, not {CONDITIONS.get(name)}"
     for name, parameter in template["Parameters"].items():
         if "NoEcho" in parameter or re.search("secret|password|token|credential|privatekey", name, re.I):
             yield f"the parameter {name} looks like a secret"
@@ -351,10 +434,6 @@ def tls(template):
         }
         if [one["PolicyDocument"]["Statement"] for one in own] != [[deny]]:
             yield f"{name} is not for TLS only"
-    topics = [one["Properties"]["PolicyDocument"] for one in of_type(template, "AWS::SNS::TopicPolicy").values()]
-    secure = {"Bool": {"aws:SecureTransport": "false"}}
-    if not any(one["Effect"] == "Deny" and one.get("Condition") == secure for topic in topics for one in topic["Statement"]):
-        yield "the topic is not for TLS only"
 
 
 def visibility(template):
@@ -403,6 +482,8 @@ def mappings(template):
             yield f"{name} takes batches of {mapping.get('BatchSize')}, not {batch}"
         if mapping.get("ScalingConfig") != {"MaximumConcurrency": concurrency}:
             yield f"{name} has not a MaximumConcurrency of {concurrency}"
+        if mapping.get("Enabled", True) is not True:
+            yield f"{name} takes nothing from {queue}: the mapping is not enabled"
         if mapping.get("MaximumBatchingWindowInSeconds", 0):
             yield f"{name} waits for a batch to fill"
 
@@ -430,10 +511,11 @@ def schedules(template):
 def table(template):
     """The state is not lost, and its keys are those that the code writes."""
     resource, own = template["Resources"]["Table"], properties(template, "Table")
-    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-        for name in ("Table", "Key"):
-            if template["Resources"][name].get(policy) != "Retain":
-                yield f"{name}: {policy} is not Retain"
+    # Without its key the state cannot be read, so that both are kept; but a first deployment that fails leaves no key.
+    for name, deletion in (("Table", "Retain"), ("Key", "RetainExceptOnCreate")):
+        for policy, expected in (("DeletionPolicy", deletion), ("UpdateReplacePolicy", "Retain")):
+            if template["Resources"][name].get(policy) != expected:
+                yield f"{name}: {policy} is not {expected}"
     expected = {
         "BillingMode": "PAY_PER_REQUEST",
         "DeletionProtectionEnabled": True,
@@ -449,7 +531,7 @@ def table(template):
 
 
 def encryption(template):
-    """One key for everything that is kept."""
+    """One key for everything that is kept, for those who need it and nobody else."""
     key = att("Key")
     used = {
         "AWS::SQS::Queue": "KmsMasterKeyId", "AWS::SecretsManager::Secret": "KmsKeyId",
@@ -459,14 +541,23 @@ def encryption(template):
         for name, resource in of_type(template, kind).items():
             if resource["Properties"].get(attribute) != key:
                 yield f"{name} is not encrypted with the key"
-    if properties(template, "Table").get("SSESpecification", {}).get("KMSMasterKeyId") != key:
+    by_key = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}
+    if properties(template, "Table").get("SSESpecification") != by_key:
         yield "Table is not encrypted with the key"
     if properties(template, "Key").get("EnableKeyRotation") is not True:
         yield "the key does not rotate"
+    yield from policy("the key's policy", properties(template, "Key").get("KeyPolicy"), KEY_POLICY)
+
+
+def policy(what, document, expected):
+    """The document has these statements, no more and no fewer."""
+    found = document["Statement"] if document else []
+    yield from (f"{what} lacks {one['Sid']}, as it should be" for one in expected if one not in found)
+    yield from (f"{what} must not have {one}" for one in found if one not in expected)
 
 
 def logs(template):
-    """Every function has a log group of its own, with a retention, and writes JSON."""
+    """Every function has a log group of its own, with a retention, and writes JSON; its troubles are counted."""
     for name in FUNCTIONS:
         group = properties(template, f"{name}Logs")
         if group.get("LogGroupName") != {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{name.lower()}"}:
@@ -476,21 +567,41 @@ def logs(template):
         config = properties(template, name).get("LoggingConfig", {})
         if config.get("LogGroup") != ref(f"{name}Logs") or config.get("LogFormat") != "JSON":
             yield f"{name} does not write JSON to its log group"
+    counted = [one.get("Properties") for one in of_type(template, "AWS::Logs::MetricFilter").values() if "Condition" not in one]
+    count = {"MetricNamespace": "Cordon", "MetricName": sub("${AWS::StackName}-trouble"), "MetricValue": "1"}
+    for name in FUNCTIONS:
+        # Notify only warns when it cannot tell, and tries again.
+        warned = name == "Notify"
+        pattern = '{ ($.level = "ERROR") || ($.level = "WARN") }' if warned else '{ $.level = "ERROR" }'
+        own = [one for one in counted if one.get("LogGroupName") == ref(f"{name}Logs")]
+        if own != [{"LogGroupName": ref(f"{name}Logs"), "FilterPattern": pattern, "MetricTransformations": [count]}]:
+            yield f"{name}'s troubles are not counted"
+    if len(of_type(template, "AWS::Logs::MetricFilter")) != len(FUNCTIONS):
+        yield "something else is counted"
 
 
 def alarms(template):
-    """Whatever must be noticed has an alarm, and every alarm is told."""
+    """Whatever must be noticed has an alarm, and every alarm is told, to whoever asked for it."""
+    topics = [one["Properties"] for one in of_type(template, "AWS::SNS::TopicPolicy").values()]
+    document = topics[0]["PolicyDocument"] if [one["Topics"] for one in topics] == [[ref("Alarms")]] else None
+    yield from policy("the topic's policy", document, TOPIC_POLICY)
+    mail = {"TopicArn": ref("Alarms"), "Protocol": "email", "Endpoint": ref("AlarmEmail")}
+    subscriptions = [{"Type": "AWS::SNS::Subscription", "Condition": "HasAlarmEmail", "Properties": mail}]
+    if list(of_type(template, "AWS::SNS::Subscription").values()) != subscriptions:
+        yield "AlarmEmail, and only it, is not what gets the alarms"
     found = {name: one["Properties"] for name, one in of_type(template, "AWS::CloudWatch::Alarm").items()}
     for name, alarm in found.items():
-        if alarm.get("AlarmActions") != [ref("Alarms")]:
+        if alarm.get("AlarmActions") != [ref("Alarms")] or alarm.get("ActionsEnabled", True) is not True:
             yield f"{name} is told to nobody"
+        if name != "PollSilence" and "Condition" in template["Resources"][name]:
+            yield f"{name} may be missing"
         if not alarm.get("AlarmName", {}).get("Fn::Sub", "").startswith("${AWS::StackName}-"):
             yield f"{name} may not publish: the topic takes alarms with the stack's name only"
 
     def rings(namespace, metric, dimension, threshold, periods, of):
         return any(
             (one.get("Namespace"), one.get("MetricName"), one.get("Threshold")) == (namespace, metric, threshold)
-            and one["Dimensions"] == [dimension] and one["ComparisonOperator"] == "GreaterThanThreshold"
+            and one.get("Dimensions") == (dimension and [dimension]) and one["ComparisonOperator"] == "GreaterThanThreshold"
             and one["TreatMissingData"] == "notBreaching" and one["Period"] == 60
             and (one.get("DatapointsToAlarm", one["EvaluationPeriods"]), one["EvaluationPeriods"]) == (periods, of)
             for one in found.values() if "Metrics" not in one
@@ -507,6 +618,8 @@ def alarms(template):
         for metric in ("Errors", "Throttles"):
             if not rings("AWS/Lambda", metric, {"Name": "FunctionName", "Value": ref(name)}, 0, 2, 5):
                 yield f"nobody hears of {name}'s {metric}"
+    if not rings("Cordon", sub("${AWS::StackName}-trouble"), None, 0, 3, 15):
+        yield "nobody hears of what the functions log as trouble"
     yield from silence(template, found.get("PollSilence", {}))
 
 
@@ -527,10 +640,7 @@ def silence(template, alarm):
     }
     if any(alarm.get(key) != value for key, value in expected.items()):
         yield "nobody hears that polling has stopped"
-    against = template["Conditions"].get("AgainstTenant")
-    if template["Resources"].get("PollSilence", {}).get("Condition", "AgainstTenant") != "AgainstTenant" or against != {
-        "Fn::Equals": [ref("DefenderApiUrl"), ""]
-    }:
+    if template["Resources"].get("PollSilence", {}).get("Condition", "AgainstTenant") != "AgainstTenant":
         yield "the alarm on silence may be missing in front of a tenant"
     pattern = template["Parameters"]["PollSchedule"]["AllowedPattern"]
     for schedule in ("rate(5 minutes)", "rate(1 hour)", "cron(0 0 * * ? *)"):
@@ -579,6 +689,11 @@ def mapping(template, name):
     return next(iter(own(template, name)["Events"].values()))["Properties"]
 
 
+def without(template, name, document, sid):
+    found = own(template, name)[document]["Statement"]
+    found[:] = [one for one in found if one["Sid"] != sid]
+
+
 # The check that must notice it, what it must say, and how the template is broken.
 BROKEN = [
     (permissions, "PollRole lacks sqs:SendMessage on AlertsFound", lambda t: statements(t, "PollRole").pop(2)),
@@ -618,6 +733,17 @@ BROKEN = [
      lambda t: variables(t, "Poll").update(CORDON_MODE="{{resolve:secretsmanager:x}}")),
     (settings, "has a value", lambda t: own(t, "ReaderSecret").update(SecretString="hunter2")),
     (settings, "taken by Ref", lambda t: variables(t, "Track").update(DEFENDER_SECRET_ID=ref("ReaderSecret"))),
+    (settings, "CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL is",
+     lambda t: variables(t, "Respond").update(CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL=ref("ActionsTakenDeadLetters"))),
+    (settings, "DEFENDER_ACTOR_SECRET_ID is",
+     lambda t: variables(t, "Respond").update(DEFENDER_ACTOR_SECRET_ID=given("HasActor", att("ReaderSecret", "Id")))),
+    (settings, "DEFENDER_ACTOR_CLIENT_ID is", lambda t: variables(t, "Respond").update(DEFENDER_ACTOR_CLIENT_ID=ref("ActorClientId"))),
+    (settings, "DEFENDER_CLIENT_ID is", lambda t: variables(t, "Poll").update(DEFENDER_CLIENT_ID=ref("ActorClientId"))),
+    (settings, "CORDON_MAIL_TO is", lambda t: variables(t, "Notify").update(CORDON_MAIL_TO=ref("MailFrom"))),
+    (settings, "DEFENDER_CLOUD is",
+     lambda t: t["Globals"]["Function"]["Environment"]["Variables"].update(DEFENDER_CLOUD="commercial")),
+    (settings, "the condition HasActor is", lambda t: t["Conditions"].update(HasActor={"Fn::Equals": [ref("ActorClientId"), ""]})),
+    (settings, "the condition AgainstTenant is", lambda t: t["Conditions"].pop("AgainstTenant")),
     (modes, "not observe by default", lambda t: t["Parameters"]["Mode"].update(Default="enforce")),
     (modes, "no rule for enforce", lambda t: t["Rules"].pop("EnforceOnlyAgainstASimulator")),
     (modes, "does not need DefenderApiUrl", lambda t: t["Rules"]["EnforceOnlyAgainstASimulator"]["Assertions"].pop(0)),
@@ -631,7 +757,6 @@ BROKEN = [
     (queues, "the queues are", lambda t: t["Resources"].update(More={"Type": "AWS::SQS::Queue", "Properties": {}})),
     (tls, "AlertsFoundDeadLetters is not for TLS only", lambda t: t["Resources"].pop("AlertsFoundDeadLettersPolicy")),
     (tls, "AlertsFound is not", lambda t: own(t, "AlertsFoundPolicy")["PolicyDocument"]["Statement"][0].pop("Condition")),
-    (tls, "the topic", lambda t: own(t, "AlarmsPolicy")["PolicyDocument"]["Statement"].pop()),
     (visibility, "less than 6 x 30 s", lambda t: t["Parameters"]["QueueVisibilitySeconds"].update(Default=179)),
     (visibility, "less than 6 x 60 s", lambda t: own(t, "Enrich").update(Timeout=60)),
     (visibility, "+ 5 s", lambda t: mapping(t, "Notify").update(MaximumBatchingWindowInSeconds=5)),
@@ -643,20 +768,46 @@ BROKEN = [
     (mappings, "batches of 10, not 2", lambda t: mapping(t, "Respond").update(BatchSize=10)),
     (mappings, "waits for a batch", lambda t: mapping(t, "Respond").update(MaximumBatchingWindowInSeconds=1)),
     (mappings, "does not consume", lambda t: mapping(t, "Respond").update(Queue=att("AlertsFound"))),
+    (mappings, "Respond takes nothing", lambda t: mapping(t, "Respond").update(Enabled=False)),
     (schedules, "schedule repeats", lambda t: own(t, "PollEveryMinute")["Target"].pop("RetryPolicy")),
     (schedules, "Lambda repeats Track", lambda t: own(t, "Track").pop("EventInvokeConfig")),
     (schedules, "not punctual", lambda t: own(t, "PollEveryMinute").update(FlexibleTimeWindow={"Mode": "FLEXIBLE"})),
     (schedules, "the schedules start", lambda t: t["Resources"].pop("TrackEveryMinute")),
     (table, "Table: DeletionPolicy", lambda t: t["Resources"]["Table"].pop("DeletionPolicy")),
+    (table, "Key: DeletionPolicy", lambda t: t["Resources"]["Key"].update(DeletionPolicy="Delete")),
     (table, "Key: UpdateReplacePolicy", lambda t: t["Resources"]["Key"].pop("UpdateReplacePolicy")),
     (table, "DeletionProtectionEnabled", lambda t: own(t, "Table").pop("DeletionProtectionEnabled")),
     (table, "PointInTimeRecovery", lambda t: own(t, "Table").pop("PointInTimeRecoverySpecification")),
     (table, "TimeToLive", lambda t: own(t, "Table")["TimeToLiveSpecification"].update(AttributeName="ttl")),
     (encryption, "AlertsFound is not encrypted", lambda t: own(t, "AlertsFound").pop("KmsMasterKeyId")),
     (encryption, "Table is not encrypted", lambda t: own(t, "Table").pop("SSESpecification")),
+    (encryption, "Table is not encrypted", lambda t: own(t, "Table")["SSESpecification"].update(SSEEnabled=False)),
+    (encryption, "the key's policy lacks Alarms", lambda t: without(t, "Key", "KeyPolicy", "Alarms")),
+    (encryption, "the key's policy lacks Logs", lambda t: without(t, "Key", "KeyPolicy", "Logs")),
+    (encryption, "the key's policy lacks Account", lambda t: without(t, "Key", "KeyPolicy", "Account")),
+    (encryption, "the key's policy must not have",
+     lambda t: own(t, "Key")["KeyPolicy"]["Statement"].append({"Sid": "More", "Effect": "Allow"})),
     (logs, "Notify has no log group", lambda t: t["Resources"].pop("NotifyLogs")),
     (logs, "kept for ever", lambda t: own(t, "PollLogs").pop("RetentionInDays")),
     (logs, "JSON", lambda t: own(t, "Poll").pop("LoggingConfig")),
+    (logs, "Track's troubles", lambda t: t["Resources"].pop("TrackTrouble")),
+    (logs, "Notify's troubles", lambda t: own(t, "NotifyTrouble").update(FilterPattern='{ $.level = "ERROR" }')),
+    (logs, "Poll's troubles", lambda t: own(t, "PollTrouble").update(LogGroupName=ref("TrackLogs"))),
+    (logs, "Poll's troubles", lambda t: own(t, "PollTrouble")["MetricTransformations"][0].update(MetricName="trouble")),
+    (logs, "Poll's troubles", lambda t: t["Resources"]["PollTrouble"].update(Condition="HasAlarmEmail")),
+    (logs, "something else",
+     lambda t: t["Resources"].update(More={"Type": "AWS::Logs::MetricFilter", "Properties": {}})),
+    (alarms, "the topic's policy lacks AlarmsOfThisStack", lambda t: without(t, "AlarmsPolicy", "PolicyDocument", "AlarmsOfThisStack")),
+    (alarms, "the topic's policy lacks TlsOnly", lambda t: without(t, "AlarmsPolicy", "PolicyDocument", "TlsOnly")),
+    (alarms, "the topic's policy lacks", lambda t: own(t, "AlarmsPolicy").update(Topics=[])),
+    (alarms, "AlarmEmail", lambda t: t["Resources"].pop("AlarmsMail")),
+    (alarms, "AlarmEmail", lambda t: t["Resources"]["AlarmsMail"].update(Condition="HasActor")),
+    (alarms, "log as trouble", lambda t: t["Resources"].pop("Trouble")),
+    (alarms, "log as trouble", lambda t: own(t, "Trouble").update(MetricName="trouble")),
+    (alarms, "log as trouble", lambda t: own(t, "Trouble").update(DatapointsToAlarm=15)),
+    (alarms, "Trouble is told to nobody", lambda t: own(t, "Trouble").pop("AlarmActions")),
+    (alarms, "Trouble is told to nobody", lambda t: own(t, "Trouble").update(ActionsEnabled=False)),
+    (alarms, "Trouble may be missing", lambda t: t["Resources"]["Trouble"].update(Condition="HasAlarmEmail")),
     (alarms, "AlertsFound's dead letters", lambda t: t["Resources"].pop("AlertsFoundDeadLettersAlarm")),
     (alarms, "AlertsEnriched is not worked on", lambda t: own(t, "AlertsEnrichedAgeAlarm").update(Threshold=121)),
     (alarms, "Respond's Throttles", lambda t: t["Resources"].pop("RespondThrottlesAlarm")),

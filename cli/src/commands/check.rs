@@ -7,12 +7,14 @@ use crate::{
     settings::{Settings, playbook_folder, read_playbook, refused},
     show,
 };
-use clap::Args;
+use async_trait::async_trait;
+use clap::{Args, ValueEnum};
 use credentials::{Connection, Problems, Vars};
 use defender::{ApiError, Call, Reader, RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use model::{Device, DeviceClass, Mode};
 use policy::{Channel, HostKind, Playbook};
+use ports::MailBackend;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -31,13 +33,17 @@ const MAX_PAGES: usize = 20;
 Examples:
   cordon check                 before the first `cordon run`, and after every change to the settings
   cordon check --json          the same as one JSON object
-  cordon check --playbook      the playbook alone, before it is deployed or reviewed
+  cordon check --playbook      the playbook alone, before it is reviewed
+  cordon check --playbook --on aws     the same, before it is deployed there
 
 It takes a token for each app, compares the roles in it with what is needed, and counts the devices.")]
 pub(crate) struct Check {
     /// Check the playbook alone: needs no other setting, and calls nobody
     #[arg(long)]
     playbook: bool,
+    /// Which host's channels the playbook is to have
+    #[arg(long, requires = "playbook", value_enum, default_value_t = On::Machine)]
+    on: On,
     #[command(flatten)]
     reporting: Reporting,
 }
@@ -55,11 +61,29 @@ struct Report {
     attention: Vec<String>,
 }
 
+/// A host, as it is said on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum On {
+    Machine,
+    Aws,
+}
+
+/// Stands for the mail service of the other host, where a playbook for it is only checked.
+#[derive(Debug)]
+struct Elsewhere;
+
+#[async_trait]
+impl MailBackend for Elsewhere {
+    async fn send(&self, _: &str, _: &[String], _: Vec<u8>) -> Result<(), String> {
+        Err("this is no host that sends".to_owned())
+    }
+}
+
 impl Check {
     pub(crate) async fn run(self, vars: &Vars) -> Ending {
         let mut report = Report::default();
         let checked = if self.playbook {
-            check_playbook(vars, &mut report)
+            check_playbook(vars, self.on, &mut report)
         } else {
             check_all(vars, &mut report).await
         };
@@ -76,16 +100,34 @@ impl Check {
 }
 
 /// Files and their rules, and nothing else.
-fn check_playbook(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
+fn check_playbook(vars: &Vars, on: On, report: &mut Report) -> Result<(), Ending> {
     let mut problems = Problems::default();
     let folder = playbook_folder(vars);
-    match read_playbook(&folder, &mut problems) {
-        Some(playbook) => {
-            about_playbook(&playbook, &folder, playbook.settings.mode, clock::now(), report);
-            Ok(())
-        }
-        None => Err(Ending::Settings(problems.iter().map(str::to_owned).collect())),
+    let playbook = read_playbook(&folder, &mut problems);
+    if let Some(playbook) = &playbook {
+        let channels = &playbook.settings.channels;
+        match on {
+            On::Machine => notify::open(channels, vars, None, &mut problems),
+            On::Aws => {
+                let mail: Arc<dyn MailBackend> = Arc::new(Elsewhere);
+                notify::open(channels, &deployed(), Some(&mail), &mut problems)
+            }
+        };
+        about_playbook(playbook, &folder, playbook.settings.mode, clock::now(), report);
+        let host = if on == On::Aws { HostKind::Aws } else { HostKind::Local };
+        report.channels = channels.iter().map(|channel| here(channel, host)).collect();
     }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Ending::Settings(problems.iter().map(str::to_owned).collect()))
+    }
+}
+
+/// What the template gives the function that tells people, of what a channel may ask for: no password among it.
+fn deployed() -> Vars {
+    let given = [("CORDON_MAIL_FROM", "cordon@example.com"), ("CORDON_MAIL_TO", "soc@example.com")];
+    given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 async fn check_all(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
@@ -145,16 +187,17 @@ fn about_playbook(playbook: &Playbook, folder: &Path, mode: Mode, now: Timestamp
             ));
         }
     }
-    report.channels = playbook.settings.channels.iter().map(here).collect();
+    report.channels =
+        playbook.settings.channels.iter().map(|channel| here(channel, HostKind::Local)).collect();
     if report.channels.is_empty() {
         report.attention.push("playbook.toml: no `[[channels]]`: nobody is told anything".to_owned());
     }
 }
 
 /// A channel's name, and whether it exists on this host.
-fn here(channel: &Channel) -> String {
-    match channel.only_on().filter(|host| *host != HostKind::Local) {
-        Some(host) => format!("{} (on {} only)", channel.name(), host.as_str()),
+fn here(channel: &Channel, host: HostKind) -> String {
+    match channel.only_on().filter(|only| *only != host) {
+        Some(only) => format!("{} (on {} only)", channel.name(), only.as_str()),
         None => channel.name().to_owned(),
     }
 }

@@ -67,6 +67,16 @@ fn a_playbook_is_checked_alone_without_any_other_setting() {
         !text.contains("reader") && !text.contains("devices"),
         "nothing is said of what was not looked at: {text}"
     );
+    let text = site.cordon(&["check", "--playbook", "--on", "aws"]).well();
+    assert!(text.contains("mail-folder (on one machine only), mail\n"), "{text}");
+    site.write_playbook("playbook.toml", "[[channels]]\nname = \"files\"\nkind = \"folder\"\npath = \"x\"\n");
+    site.cordon(&["check", "--playbook"]).well();
+    let ended = site.cordon(&["check", "--playbook", "--on", "aws"]);
+    ended.complains(2, &["no channel is left on AWS", "files"]);
+    let smtp = "[[channels]]\nname = \"team\"\nkind = \"smtp\"\nhost = \"mail.example.com\"\nusername = \"u\"\n\
+                password_env = \"SMTP_PASSWORD\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n";
+    site.write_playbook("playbook.toml", smtp);
+    site.cordon(&["check", "--playbook", "--on", "aws"]).complains(2, &["SMTP_PASSWORD is not set"]);
     site.write_playbook("policy.cedar", "permit (principal, action, resource) when { alert.severty };");
     let ended = site.cordon(&["check", "--playbook"]);
     ended.complains(2, &["CORDON_PLAYBOOK", "policy.cedar"]);

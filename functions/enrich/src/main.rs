@@ -11,8 +11,9 @@ const NEEDS: SignedDuration = SignedDuration::from_secs(15);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let queues = [QueueName::AlertsFound, QueueName::AlertsEnriched];
-    let (function, connection) = aws::start(&queues, |settings| settings.connection()).await?;
+    let own = Some(QueueName::AlertsFound);
+    let (function, connection) =
+        aws::start(own, &[QueueName::AlertsEnriched], |settings| settings.connection()).await?;
     let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
     let enrich = Enrich {
         tenant: function.tenant.clone(),

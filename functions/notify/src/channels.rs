@@ -79,8 +79,8 @@ pub fn open(
             (policy::Channel::Smtp { .. }, _) => {
                 Smtp::open(channel, vars, problems).map(|smtp| Kind::Smtp(Box::new(smtp)))
             }
-            (policy::Channel::Ses { name, from, to }, Some(mail)) => {
-                Ses::open(name, from.as_deref(), to, mail.clone(), vars, problems).map(Kind::Ses)
+            (policy::Channel::Ses { name, to }, Some(mail)) => {
+                Ses::open(name, to, mail.clone(), vars, problems).map(Kind::Ses)
             }
             (policy::Channel::Folder { .. }, Some(_)) | (policy::Channel::Ses { .. }, None) => {
                 tracing::debug!(channel = name, host = host.as_str(), "this channel is left out here");

@@ -2,7 +2,7 @@
 //!
 //! It decides nothing and touches nothing in the tenant. A channel that has taken a message is remembered by its
 //! `Told` row, so that a redelivery tells only those that were not told yet. That is at least once: a channel
-//! that took a message just before the state failed is told again, under the same Message-ID.
+//! that took a message just before the state failed is told again, under the same Message-ID where it keeps that.
 
 mod channels;
 mod defang;
@@ -18,6 +18,7 @@ pub use channels::{Channel, open};
 pub use render::{Mail, render};
 
 use channels::Undelivered;
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use letter::Letter;
 use model::{ActionTaken, Envelope, MessageId};
@@ -73,9 +74,11 @@ impl Notify {
             story: story(&message),
             occurred_at: message.occurred_at,
         };
+        // At the same time, so that one that hangs takes no time from the others.
+        let told = self.channels.iter().map(|channel| self.tell(channel, &letter, &message, now));
         let mut failures = Vec::new();
-        for channel in &self.channels {
-            if let Err(failure) = self.tell(channel, &letter, &message, now).await {
+        for (channel, told) in self.channels.iter().zip(join_all(told).await) {
+            if let Err(failure) = told {
                 tracing::warn!(channel = channel.name(), id = %message.id, trace = %message.trace, "{failure}");
                 failures.push(failure.to_string());
             }

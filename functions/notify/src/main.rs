@@ -9,7 +9,7 @@ const NEEDS: SignedDuration = SignedDuration::from_secs(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let (function, (endpoints, channels)) = aws::start(&[QueueName::ActionsTaken], |settings| {
+    let (function, (endpoints, channels)) = aws::start(Some(QueueName::ActionsTaken), &[], |settings| {
         let endpoints = settings.endpoints();
         let playbook = settings.playbook(policy::Settings::read);
         let channels = playbook.map(|playbook| {

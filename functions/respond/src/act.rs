@@ -22,7 +22,7 @@ use ports::{Claim, Count};
 /// For how long an open isolation counts as open without asking the service.
 const RECENT: SignedDuration = SignedDuration::from_mins(1);
 
-/// When a missing answer is looked for again: a call that was under way has ended by then.
+/// When a missing answer is looked for again at first: a call that was under way has ended by then.
 const LOOK: SignedDuration = SignedDuration::from_secs(EFFECT_TIMEOUT.as_secs().cast_signed());
 
 /// A decided isolation that has not been asked for after this time is news.
@@ -494,9 +494,11 @@ fn is_spent(state: EffectState) -> bool {
     state != EffectState::Claimed && !state.is_unanswered()
 }
 
-/// When to look again for the machine action of a request without an answer: at last when its quiet time is over.
+/// When to look again for the machine action of a request without an answer: ever more rarely, because many devices
+/// share the quota, and at last when its quiet time is over.
 fn next_look(claim: &Claim, now: Timestamp) -> Timestamp {
-    later(now, LOOK).min(claim.due)
+    let waited = now.duration_since(claim.changed_at);
+    later(now, waited.max(LOOK)).min(claim.due)
 }
 
 /// An outcome on what was read just before it. The alert keeps the message's evidence, shortened as it was.

@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 pub use standing::{Standing, standing};
 
-/// How long one read of the tenant may take before acting, retries included.
-const READ_BUDGET: SignedDuration = SignedDuration::from_secs(15);
+/// How long one read of the tenant may take before acting, retries included. Three of them fit into the time that a
+/// Lambda function has for a message; a service that asks to wait for longer is waited for by deferring.
+const READ_BUDGET: SignedDuration = SignedDuration::from_secs(8);
 
 /// When to come back after our own queue or state failed, or somebody else was faster.
 const SOON: SignedDuration = SignedDuration::from_secs(5);

@@ -7,21 +7,22 @@ use ports::{QueueName, Tally};
 use respond::Respond;
 use std::sync::Arc;
 
-/// A message is not begun when less time is left: an effect takes up to 20 seconds, and one that is cut off is an
-/// effect of which nobody knows whether it happened.
+/// A message is not begun when less time is left. An effect that is cut off all the same is one of which nobody knows
+/// at first whether it happened: it is found by its mark.
 const NEEDS: SignedDuration = SignedDuration::from_secs(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let queues = [QueueName::AlertsEnriched, QueueName::ActionsTaken];
-    let (function, (connection, playbook, environment_mode)) = aws::start(&queues, |settings| {
-        let connection = settings.connection();
-        let playbook = settings.playbook(Playbook::read);
-        let playbook_mode = playbook.as_ref().map(|playbook| playbook.settings.mode);
-        let mode = settings.mode(connection.as_ref(), playbook_mode);
-        Some((connection?, playbook?, mode))
-    })
-    .await?;
+    let own = Some(QueueName::AlertsEnriched);
+    let (function, (connection, playbook, environment_mode)) =
+        aws::start(own, &[QueueName::ActionsTaken], |settings| {
+            let connection = settings.connection();
+            let playbook = settings.playbook(Playbook::read);
+            let playbook_mode = playbook.as_ref().map(|playbook| playbook.settings.mode);
+            let mode = settings.mode(connection.as_ref(), playbook_mode);
+            Some((connection?, playbook?, mode))
+        })
+        .await?;
     let (reader, responder, _) = connect(&connection, Arc::new(RealPause))?;
     let respond = Respond {
         tenant: function.tenant.clone(),

@@ -9,7 +9,7 @@ use credentials::Vars;
 use std::time::Duration;
 
 /// Shorter than any function's own time-out, so that a call that hangs is an error that can be told.
-const ATTEMPT: Duration = Duration::from_secs(5);
+const ATTEMPT: Duration = Duration::from_secs(6);
 const OPERATION: Duration = Duration::from_secs(12);
 
 /// Reads the SDK's configuration. Once per process: clients that share it share connections and root certificates.

@@ -12,8 +12,12 @@ use ports::{Delivery, Disposition, Queue, QueueName, Settled, State, dispatch, s
 use serde::de::IgnoredAny;
 use std::{error, fmt, sync::Arc, time::Duration};
 
-/// What is kept of an invocation's time for settling what it has in hand.
+/// What is kept of an invocation's time for settling what it has in hand, and after that for its answer.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
+const LAST_MARGIN: SignedDuration = SignedDuration::from_millis(500);
+
+/// When a message is begun anew whose step was given up.
+const REST: SignedDuration = SignedDuration::from_secs(30);
 
 impl Function {
     /// A function over these backends.
@@ -87,17 +91,28 @@ impl Function {
             let id = record.message_id.clone().unwrap_or_default();
             let delivery = delivery(record);
             let disposition = if index > 0 && left < needs {
+                tracing::info!(%queue, id, "not begun: the invocation's time is nearly over");
                 too_late(now)
             } else {
-                let patience = Duration::try_from(left - MARGIN).unwrap_or_default();
                 let work = dispatch(&self.tenant, &delivery.body, now, |message| step(message, now));
-                tokio::time::timeout(patience, work).await.unwrap_or_else(|_| out_of_time(now))
+                let worked = tokio::time::timeout(patience(left, MARGIN), work).await;
+                worked.unwrap_or_else(|_| {
+                    tracing::error!(%queue, id, "a step was given up: the invocation's time is over");
+                    out_of_time(now)
+                })
             };
-            match settle(&*self.sqs, queue, &delivery, disposition, now, clock()).await {
-                Ok(Settled::Acknowledge | Settled::SetAside) => {}
-                Ok(Settled::Again) => answer.add_failure(id),
-                Err(error) => {
-                    tracing::error!(%queue, %error, "what became of a message could not be written down");
+            let ended = clock();
+            let settling = settle(&*self.sqs, queue, &delivery, disposition, now, ended);
+            let left = deadline.duration_since(ended);
+            match tokio::time::timeout(patience(left, LAST_MARGIN), settling).await {
+                Ok(Ok(Settled::Acknowledge | Settled::SetAside)) => {}
+                Ok(Ok(Settled::Again)) => answer.add_failure(id),
+                Ok(Err(error)) => {
+                    tracing::error!(%queue, id, %error, "what became of a message could not be written down");
+                    answer.add_failure(id);
+                }
+                Err(_) => {
+                    tracing::error!(%queue, id, "what became of a message could not be written down in time");
                     answer.add_failure(id);
                 }
             }
@@ -112,10 +127,14 @@ fn too_late(now: Timestamp) -> Disposition {
 }
 
 /// The step was given up where it stood, as if the function had been killed there. Every step goes on from such
-/// a point.
+/// a point, but not at once: something is slow.
 fn out_of_time(now: Timestamp) -> Disposition {
-    tracing::warn!("a step was given up: the invocation's time is over");
-    Disposition::Defer { until: now, why: "the invocation's time was over".to_owned() }
+    let until = now.checked_add(REST).unwrap_or(now);
+    Disposition::Defer { until, why: "the invocation's time was over".to_owned() }
+}
+
+fn patience(left: SignedDuration, margin: SignedDuration) -> Duration {
+    Duration::try_from(left - margin).unwrap_or_default()
 }
 
 fn delivery(record: SqsMessage) -> Delivery {

@@ -49,8 +49,10 @@ impl HttpConnector for Http {
             let body = answer.bytes().await.map_err(failed)?;
             let mut response = HttpResponse::new(status.into(), SdkBody::from(body));
             for (name, value) in &headers {
-                let value = value.to_str().map_err(|error| ConnectorError::user(error.into()))?;
-                response.headers_mut().append(name.as_str().to_owned(), value.to_owned());
+                // One that is not text says nothing to the SDK, and must not turn a success into a failure.
+                if let Ok(value) = value.to_str() {
+                    response.headers_mut().append(name.as_str().to_owned(), value.to_owned());
+                }
             }
             Ok(response)
         })

@@ -266,17 +266,18 @@ impl QueueBackend for SqsQueue {
         receipt: &Receipt,
         reason: &str,
         now: Timestamp,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
         let (handle, Some(body)) = parts(receipt) else {
             return Err(QueueError::Unavailable(
                 "a receipt without its message cannot be rejected".to_owned(),
             ));
         };
-        if self.hide_for(&self.addresses(queue)?.url, handle, MOVE_SECONDS).await? {
+        let is_ours = self.hide_for(&self.addresses(queue)?.url, handle, MOVE_SECONDS).await?;
+        if is_ours {
             self.bury(queue, body, reason, now).await?;
             self.done(queue, receipt).await?;
         }
-        Ok(())
+        Ok(is_ours)
     }
 
     async fn set_aside(

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use model::{Mode, TenantId};
 use ports::{MailBackend, Queue, QueueName, State};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -46,9 +47,11 @@ pub struct Settings {
     mail: Arc<dyn MailBackend>,
 }
 
-/// Starts a function that uses these queues and whose own settings `read` reads.
+/// Starts a function that sends to these queues and whose own settings `read` reads. `own`: the queue that it takes
+/// messages from, or that it sets things aside for.
 pub async fn start<T>(
-    queues: &[QueueName],
+    own: Option<QueueName>,
+    sends_to: &[QueueName],
     read: impl FnOnce(&mut Settings) -> Option<T>,
 ) -> Result<(Function, T), Error> {
     let vars = Vars::from_process();
@@ -62,17 +65,21 @@ pub async fn start<T>(
     };
     let tenant = credentials::tenant(&settings.vars, &mut settings.problems);
     let table = settings.required("CORDON_TABLE");
-    let addresses: Option<Vec<_>> = queues.iter().map(|queue| settings.addresses(*queue)).collect();
-    let own = read(&mut settings);
-    match (tenant, table, addresses, own) {
-        (Some(tenant), Some(table), Some(addresses), Some(own)) if settings.problems.is_empty() => {
+    let others = sends_to.iter().map(|queue| (*queue, false));
+    let queues = own.map(|queue| (queue, true)).into_iter().chain(others);
+    let addresses: Vec<_> = queues.map(|(queue, is_own)| settings.addresses(queue, is_own)).collect();
+    let addresses: Option<Vec<_>> = addresses.into_iter().collect();
+    let read = read(&mut settings);
+    match (tenant, table, addresses, read) {
+        (Some(tenant), Some(table), Some(addresses), Some(read)) if settings.problems.is_empty() => {
             let state = State::new(Arc::new(DynamoState::new(&sdk, &table)));
-            Ok((Function::new(tenant, SqsQueue::new(&sdk, addresses), state), own))
+            Ok((Function::new(tenant, SqsQueue::new(&sdk, addresses), state), read))
         }
         _ => {
-            let mut problems: Vec<&str> = settings.problems.iter().collect();
-            problems.dedup();
+            // The tenant is read twice, and each problem is said once.
+            let problems: BTreeSet<&str> = settings.problems.iter().collect();
             problems.iter().for_each(|problem| tracing::error!(problem, "a setting is not usable"));
+            let problems: Vec<&str> = problems.into_iter().collect();
             Err(format!("the settings are not usable: {}", problems.join("; ")).into())
         }
     }
@@ -128,11 +135,15 @@ impl Settings {
     }
 
     /// `CORDON_ALERTS_FOUND_URL` and the like. The dead letters' address is for whoever sets something aside.
-    fn addresses(&mut self, queue: QueueName) -> Option<(QueueName, Addresses)> {
+    fn addresses(&mut self, queue: QueueName, sets_aside: bool) -> Option<(QueueName, Addresses)> {
         let name = queue.as_str().replace('-', "_").to_uppercase();
-        let url = self.required(&format!("CORDON_{name}_URL"))?;
-        let dead_letters_url = self.vars.get(&format!("CORDON_{name}_DEAD_LETTERS_URL")).map(str::to_owned);
-        Some((queue, Addresses { url, dead_letters_url }))
+        let url = self.required(&format!("CORDON_{name}_URL"));
+        let dead_letters_url = sets_aside.then(|| self.required(&format!("CORDON_{name}_DEAD_LETTERS_URL")));
+        let dead_letters_url = match dead_letters_url {
+            Some(required) => Some(required?),
+            None => None,
+        };
+        Some((queue, Addresses { url: url?, dead_letters_url }))
     }
 }
 

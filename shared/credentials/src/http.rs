@@ -1,24 +1,12 @@
 //! The HTTP client that every call is made with, and the count of those to Microsoft.
 
+use crate::tls;
 use reqwest::{Client, redirect::Policy};
-use rustls::{ClientConfig, crypto::aws_lc_rs};
-use rustls_platform_verifier::BuilderVerifierExt;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-/// What every connection trusts: what the system trusts. Reading its root certificates is most of a function's
-/// start, so it happens once.
-static TLS: LazyLock<Result<ClientConfig, rustls::Error>> = LazyLock::new(|| {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-});
 
 /// How Cordon names itself. Microsoft asks partners for this form on every call.
 /// Source: Microsoft's "Partner integration" pages.
@@ -37,11 +25,7 @@ pub fn http_client(idle_connections: usize, loopback: bool) -> Result<Client, re
         .redirect(Policy::none())
         // What may be sent twice is decided by whoever sends it.
         .retry(reqwest::retry::never());
-    let builder = match &*TLS {
-        Ok(tls) => builder.tls_backend_preconfigured(tls.clone()),
-        // The client's own attempt says why.
-        Err(_) => builder,
-    };
+    let builder = builder.tls_backend_preconfigured(tls::config());
     if loopback { builder.no_proxy() } else { builder }.build()
 }
 

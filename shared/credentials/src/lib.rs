@@ -7,6 +7,7 @@ mod http;
 mod mode;
 mod secret;
 mod settings;
+mod tls;
 mod token;
 mod vars;
 

@@ -170,6 +170,11 @@ fn secret(
         problems.add(format!("{name}: this kind of credential is not built yet; use {usable}"));
         return None;
     }
+    if store.is_some() && vars.get(client_secret).is_some() {
+        problems
+            .add(format!("{client_secret}: here secrets are kept in Secrets Manager only; use {secret_id}"));
+        return None;
+    }
     if let Some(id) = vars.get(secret_id) {
         if store.is_none() {
             problems

@@ -2,7 +2,7 @@
 //! before their end.
 //!
 //! A refused secret is read anew once, because it may have been rotated. One that stays refused is not hammered:
-//! nothing is asked for a while that grows from one minute to one hour. What Entra writes into an error is not repeated, only its code, because it is a stranger's text
+//! nothing is asked, until another takes its place, for a while that grows from one minute to one hour. What Entra writes into an error is not repeated, only its code, because it is a stranger's text
 //! about a secret.
 
 use crate::{Calls, Credential, Endpoints, SecretError};
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 const EARLY: SignedDuration = SignedDuration::from_mins(5);
 const FIRST_REST: SignedDuration = SignedDuration::from_mins(1);
 const LONGEST_REST: SignedDuration = SignedDuration::from_hours(1);
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A bearer token. `Debug` does not show it.
 #[derive(Debug, Clone)]
@@ -88,6 +88,8 @@ struct Held {
 #[derive(Debug)]
 struct Refusal {
     error: TokenError,
+    /// What was refused.
+    secret: SecretString,
     until: Timestamp,
     rest: SignedDuration,
 }
@@ -134,12 +136,15 @@ impl Tokens {
         }
         if let Some(refusal) = &held.refusal
             && now < refusal.until
+            && !self.has_another_secret(refusal, now).await
         {
             return Err(refusal.error.clone());
         }
-        let mut answer = self.ask(now).await;
+        let mut secret = self.credential.secret.read(now).await?;
+        let mut answer = self.ask(&secret, now).await;
         if matches!(answer, Err(TokenError::Refused { .. })) && self.credential.secret.forget().await {
-            answer = self.ask(now).await;
+            secret = self.credential.secret.read(now).await?;
+            answer = self.ask(&secret, now).await;
         }
         match answer {
             Ok((token, until)) => {
@@ -153,7 +158,7 @@ impl Tokens {
                         held.refusal.as_ref().map_or(FIRST_REST, |before| LONGEST_REST.min(before.rest * 2));
                     let until = now.checked_add(rest).unwrap_or(Timestamp::MAX);
                     *retry_at = until;
-                    held.refusal = Some(Refusal { error: error.clone(), until, rest });
+                    held.refusal = Some(Refusal { error: error.clone(), secret, until, rest });
                 }
                 Err(error)
             }
@@ -169,15 +174,24 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self, now: Timestamp) -> Result<(AccessToken, Timestamp), TokenError> {
-        let secret = self.credential.secret.read(now).await?;
+    /// Whether somebody has put another secret in the place of the one that was refused.
+    async fn has_another_secret(&self, refusal: &Refusal, now: Timestamp) -> bool {
+        let current = self.credential.secret.read(now).await;
+        current.is_ok_and(|current| current.expose_secret() != refusal.secret.expose_secret())
+    }
+
+    async fn ask(
+        &self,
+        secret: &SecretString,
+        now: Timestamp,
+    ) -> Result<(AccessToken, Timestamp), TokenError> {
         self.calls.one("POST token");
         let request = self
             .http
             .post(&self.url)
             .timeout(TIMEOUT)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form(&secret));
+            .body(self.form(secret));
         let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;

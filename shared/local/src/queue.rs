@@ -164,14 +164,15 @@ impl QueueBackend for Store {
         receipt: &Receipt,
         reason: &str,
         now: Timestamp,
-    ) -> Result<(), QueueError> {
-        self.write(Survives::PowerLoss, |transaction| {
-            if let Some(id) = find(transaction, queue, receipt)? {
+    ) -> Result<bool, QueueError> {
+        let found = self.write(Survives::PowerLoss, |transaction| {
+            let found = find(transaction, queue, receipt)?;
+            if let Some(id) = found {
                 bury(transaction, id, reason, now)?;
             }
-            Ok(())
+            Ok(found.is_some())
         })?;
-        Ok(())
+        Ok(found)
     }
 
     async fn set_aside(

@@ -70,9 +70,7 @@ pub enum Channel {
     /// Sends mail by Amazon SES, with the rights of the function that tells people.
     Ses {
         name: String,
-        /// Default: what the deployment says.
-        from: Option<String>,
-        /// Default, where nobody is named: what the deployment says.
+        /// Where nobody is named, what the deployment says. The sender is always the deployment's.
         to: Vec<String>,
     },
 }
@@ -259,10 +257,9 @@ fn channel(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>
 }
 
 fn ses(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -> Option<Channel> {
-    section.only(reader, &["name", "kind", "from", "to"]);
-    let from = section.text(reader, "from").filter(|word| is_address(reader, *word));
+    section.only(reader, &["name", "kind", "to"]);
     let to = addresses(reader, section, "to");
-    Some(Channel::Ses { name: name?.text.to_owned(), from: from.map(|word| word.text.to_owned()), to })
+    Some(Channel::Ses { name: name?.text.to_owned(), to })
 }
 
 /// The mail addresses of a list.

@@ -337,7 +337,7 @@ async fn a_stale_receipt_does_nothing(messages: Messages) {
     }
     assert_quiet(&messages, FOUND, "a stale retry does not make a message visible").await;
     for Delivery { receipt, .. } in &first {
-        messages.backend.reject(FOUND, receipt, "stale", messages.now()).await.unwrap();
+        let _ = messages.backend.reject(FOUND, receipt, "stale", messages.now()).await.unwrap();
     }
     assert_eq!(dead(&messages, FOUND).await, [], "a stale reject sets nothing aside");
     for Delivery { receipt, .. } in &first {
@@ -984,7 +984,7 @@ impl<B: QueueBackend> QueueBackend for Unruly<B> {
         receipt: &Receipt,
         reason: &str,
         now: Timestamp,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
         self.backend.reject(queue, receipt, reason, now).await
     }
 

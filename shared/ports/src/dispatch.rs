@@ -137,8 +137,11 @@ pub async fn settle(
         Disposition::Retry { why, .. } => format!("failed {} times; the last time: {why}", delivery.receives),
         Disposition::Reject { reason } => reason,
     };
+    if !backend.reject(queue, &delivery.receipt, &reason, now).await? {
+        tracing::warn!(%queue, reason, "a message that was to be set aside is not ours any more: it comes again");
+        return Ok(Settled::Again);
+    }
     tracing::error!(%queue, reason, "a message was set aside as a dead letter");
-    backend.reject(queue, &delivery.receipt, &reason, now).await?;
     Ok(Settled::SetAside)
 }
 

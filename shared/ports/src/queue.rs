@@ -118,14 +118,15 @@ pub trait QueueBackend: Send + Sync + fmt::Debug {
         now: Timestamp,
     ) -> Result<(), QueueError>;
 
-    /// The delivery can never succeed: the message becomes a dead letter with this reason.
+    /// The delivery can never succeed: the message becomes a dead letter with this reason. False where the receipt is
+    /// not good any more: then nothing was done.
     async fn reject(
         &self,
         queue: QueueName,
         receipt: &Receipt,
         reason: &str,
         now: Timestamp,
-    ) -> Result<(), QueueError>;
+    ) -> Result<bool, QueueError>;
 
     /// Something that never became a message is set aside as a dead letter of this queue.
     async fn set_aside(

@@ -15,8 +15,13 @@ fn root() -> PathBuf {
 /// For each of our packages: what it depends on when it ships (build and dev-dependencies left out), by name,
 /// everything reachable included. Without the functions' own feature `lambda`: the steps alone.
 fn shipped_dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    dependencies(&["--no-default-features"])
+}
+
+fn dependencies(features: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--no-default-features"])
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(features)
         .current_dir(root())
         .output()
         .unwrap();
@@ -145,6 +150,15 @@ fn dependencies_point_down() {
             all[package].iter().map(String::as_str).filter(|name| all.contains_key(*name)).collect();
         let beyond: Vec<_> = ours.iter().filter(|name| !may_see.contains(name)).collect();
         assert!(beyond.is_empty(), "{package} must not see {beyond:?}");
+    }
+}
+
+#[test]
+fn the_aws_host_knows_no_step() {
+    let aws = &dependencies(&[])["aws"];
+    assert!(aws.contains("lambda_runtime"), "with the feature `lambda`: {aws:?}");
+    for above in ["defender", "poll", "enrich", "respond", "track", "notify", "local", "simulator"] {
+        assert!(!aws.contains(above), "aws must not see {above}");
     }
 }
 

@@ -10,7 +10,7 @@ use lettre::message::Mailbox;
 use ports::MailBackend;
 use std::sync::Arc;
 
-/// The deployment's own addresses: what holds where the playbook names none.
+/// The deployment's addresses: the sender, and whom to tell where the playbook names nobody.
 const MAIL_FROM: &str = "CORDON_MAIL_FROM";
 const MAIL_TO: &str = "CORDON_MAIL_TO";
 
@@ -24,26 +24,20 @@ pub(super) struct Ses {
 impl Ses {
     pub(super) fn open(
         name: &str,
-        from: Option<&str>,
         to: &[String],
         mail: Arc<dyn MailBackend>,
         vars: &Vars,
         problems: &mut Problems,
     ) -> Option<Ses> {
-        let not_set = |setting: &str, variable: &str| {
-            format!("{variable} is not set, and the channel has no `{setting}` of its own")
-        };
-        let from = match from {
-            Some(from) => mailbox("from", from),
-            None => match vars.get(MAIL_FROM) {
-                Some(from) => mailbox(MAIL_FROM, from),
-                None => Err(not_set("from", MAIL_FROM)),
-            },
+        // Who may be the sender is written into the function's role, so it is not the playbook's to choose.
+        let from = match vars.get(MAIL_FROM) {
+            Some(from) => mailbox(MAIL_FROM, from),
+            None => Err(format!("{MAIL_FROM} is not set")),
         };
         let to = if to.is_empty() {
             match vars.get(MAIL_TO) {
                 Some(to) => mailboxes(MAIL_TO, to.split(',').map(str::trim).filter(|one| !one.is_empty())),
-                None => Err(not_set("to", MAIL_TO)),
+                None => Err(format!("{MAIL_TO} is not set, and the channel has no `to` of its own")),
             }
         } else {
             mailboxes("to", to.iter().map(String::as_str))

@@ -22,6 +22,7 @@ use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
 /// How long a whole conversation may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(super) struct Smtp {
     host: String,
@@ -94,7 +95,12 @@ impl Smtp {
     pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), String> {
         let message = letter.message(&self.from, &self.to)?;
         match tokio::time::timeout(TIMEOUT, self.converse(&message)).await {
-            Ok(result) => result,
+            Ok(Ok(mut connection)) => {
+                // The server has the letter: that it hangs up without a word, or says nothing more, changes nothing.
+                tokio::time::timeout(GOODBYE, connection.quit()).await.ok();
+                Ok(())
+            }
+            Ok(Err(why)) => Err(why),
             Err(_) => Err(format!(
                 "{}:{} did not answer in {} s; check host, port and security",
                 self.host,
@@ -104,7 +110,8 @@ impl Smtp {
         }
     }
 
-    async fn converse(&self, message: &lettre::Message) -> Result<(), String> {
+    /// Until the server has taken the letter.
+    async fn converse(&self, message: &lettre::Message) -> Result<AsyncSmtpConnection, String> {
         let mut connection = self.connect().await?;
         if let Some(login) = &self.login {
             let credentials =
@@ -118,9 +125,7 @@ impl Smtp {
             .send(message.envelope(), &message.formatted())
             .await
             .map_err(|error| self.not_taken(&error))?;
-        // The server has the letter: that it hangs up without a word changes nothing.
-        connection.quit().await.ok();
-        Ok(())
+        Ok(connection)
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, String> {

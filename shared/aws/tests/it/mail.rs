@@ -1,4 +1,4 @@
-//! Mail by SES: what an unverified address gets, and that a letter arrives as it was written.
+//! Mail by SES: a verified address may send, another may not. What arrives is read by `scripts/aws-e2e`.
 
 use crate::{emulator, unused};
 use aws::SesMail;

@@ -368,7 +368,7 @@ fn the_shipped_playbook_reads_as_it_is() {
     let playbook = Playbook::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbook")).unwrap();
     let channels = vec![
         Channel::Folder { name: "mail-folder".into(), path: "cordon-mail".into() },
-        Channel::Ses { name: "mail".into(), from: None, to: Vec::new() },
+        Channel::Ses { name: "mail".into(), to: Vec::new() },
     ];
     assert_eq!(playbook.settings, Settings { channels, ..Settings::default() });
     assert!(playbook.lists().is_empty());

@@ -183,7 +183,7 @@ impl QueueBackend for Watched {
         receipt: &Receipt,
         reason: &str,
         now: Timestamp,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
         self.store.reject(queue, receipt, reason, now).await
     }
 
