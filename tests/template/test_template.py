@@ -15,6 +15,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+
 def ref(name):
     return {"Ref": name}
 
@@ -552,7 +553,7 @@ def encryption(template):
 def policy(what, document, expected):
     """The document has these statements, no more and no fewer."""
     found = document["Statement"] if document else []
-    yield from (f"{what} lacks {one['Sid']}, as it should be" for one in expected if one not in found)
+    yield from (f"{what} lacks {one['Sid']} as the table has it" for one in expected if one not in found)
     yield from (f"{what} must not have {one}" for one in found if one not in expected)
 
 
@@ -737,12 +738,14 @@ BROKEN = [
      lambda t: variables(t, "Respond").update(CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL=ref("ActionsTakenDeadLetters"))),
     (settings, "DEFENDER_ACTOR_SECRET_ID is",
      lambda t: variables(t, "Respond").update(DEFENDER_ACTOR_SECRET_ID=given("HasActor", att("ReaderSecret", "Id")))),
-    (settings, "DEFENDER_ACTOR_CLIENT_ID is", lambda t: variables(t, "Respond").update(DEFENDER_ACTOR_CLIENT_ID=ref("ActorClientId"))),
+    (settings, "DEFENDER_ACTOR_CLIENT_ID is",
+     lambda t: variables(t, "Respond").update(DEFENDER_ACTOR_CLIENT_ID=ref("ActorClientId"))),
     (settings, "DEFENDER_CLIENT_ID is", lambda t: variables(t, "Poll").update(DEFENDER_CLIENT_ID=ref("ActorClientId"))),
     (settings, "CORDON_MAIL_TO is", lambda t: variables(t, "Notify").update(CORDON_MAIL_TO=ref("MailFrom"))),
     (settings, "DEFENDER_CLOUD is",
      lambda t: t["Globals"]["Function"]["Environment"]["Variables"].update(DEFENDER_CLOUD="commercial")),
-    (settings, "the condition HasActor is", lambda t: t["Conditions"].update(HasActor={"Fn::Equals": [ref("ActorClientId"), ""]})),
+    (settings, "the condition HasActor is",
+     lambda t: t["Conditions"].update(HasActor={"Fn::Equals": [ref("ActorClientId"), ""]})),
     (settings, "the condition AgainstTenant is", lambda t: t["Conditions"].pop("AgainstTenant")),
     (modes, "not observe by default", lambda t: t["Parameters"]["Mode"].update(Default="enforce")),
     (modes, "no rule for enforce", lambda t: t["Rules"].pop("EnforceOnlyAgainstASimulator")),
@@ -797,7 +800,8 @@ BROKEN = [
     (logs, "Poll's troubles", lambda t: t["Resources"]["PollTrouble"].update(Condition="HasAlarmEmail")),
     (logs, "something else",
      lambda t: t["Resources"].update(More={"Type": "AWS::Logs::MetricFilter", "Properties": {}})),
-    (alarms, "the topic's policy lacks AlarmsOfThisStack", lambda t: without(t, "AlarmsPolicy", "PolicyDocument", "AlarmsOfThisStack")),
+    (alarms, "the topic's policy lacks AlarmsOfThisStack",
+     lambda t: without(t, "AlarmsPolicy", "PolicyDocument", "AlarmsOfThisStack")),
     (alarms, "the topic's policy lacks TlsOnly", lambda t: without(t, "AlarmsPolicy", "PolicyDocument", "TlsOnly")),
     (alarms, "the topic's policy lacks", lambda t: own(t, "AlarmsPolicy").update(Topics=[])),
     (alarms, "AlarmEmail", lambda t: t["Resources"].pop("AlarmsMail")),
