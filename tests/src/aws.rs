@@ -57,7 +57,7 @@ impl Deployed {
         let mut stack = Stack::start();
         let made = stack.up(&simulator.url(), &tenant, apps);
         let table = made.pointer("/tables/Table").and_then(Value::as_str).unwrap();
-        let state = State::new(Arc::new(DynamoState::new(&::aws::config().await.unwrap(), table)));
+        let state = State::new(Arc::new(DynamoState::new(&::aws::config().unwrap(), table)));
         let mut deployed = Deployed { simulator, stack, state, tenant };
         deployed.put_secrets(apps);
         deployed

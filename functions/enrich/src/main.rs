@@ -13,7 +13,7 @@ const NEEDS: SignedDuration = SignedDuration::from_secs(15);
 async fn main() -> Result<(), aws::Error> {
     let own = Some(QueueName::AlertsFound);
     let (function, connection) =
-        aws::start(own, &[QueueName::AlertsEnriched], |settings| settings.connection()).await?;
+        aws::start(own, &[QueueName::AlertsEnriched], |settings| settings.connection())?;
     let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
     let enrich = Enrich {
         tenant: function.tenant.clone(),

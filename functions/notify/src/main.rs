@@ -16,8 +16,7 @@ async fn main() -> Result<(), aws::Error> {
             settings.with(|vars, mail, problems| notify::open(&playbook.channels, vars, Some(mail), problems))
         });
         Some((endpoints?, channels?))
-    })
-    .await?;
+    })?;
     let notify = Notify::new(channels, function.state.clone(), Tally::default(), endpoints.portal);
     function.consume(QueueName::ActionsTaken, NEEDS, |taken, now| notify.handle(taken, now)).await
 }

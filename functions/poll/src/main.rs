@@ -14,8 +14,7 @@ async fn main() -> Result<(), aws::Error> {
             let mode = settings.mode(connection.as_ref(), playbook.as_ref().map(|playbook| playbook.mode));
             let lookback = settings.lookback();
             Some((connection?, playbook?, mode, lookback?))
-        })
-        .await?;
+        })?;
     let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
     let poll = Poll {
         tenant: function.tenant.clone(),

@@ -21,8 +21,7 @@ async fn main() -> Result<(), aws::Error> {
             let playbook_mode = playbook.as_ref().map(|playbook| playbook.settings.mode);
             let mode = settings.mode(connection.as_ref(), playbook_mode);
             Some((connection?, playbook?, mode))
-        })
-        .await?;
+        })?;
     let (reader, responder, _) = connect(&connection, Arc::new(RealPause))?;
     let respond = Respond {
         tenant: function.tenant.clone(),

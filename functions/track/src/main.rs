@@ -8,7 +8,7 @@ use track::Track;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
     let (function, connection) =
-        aws::start(None, &[QueueName::ActionsTaken], |settings| settings.connection()).await?;
+        aws::start(None, &[QueueName::ActionsTaken], |settings| settings.connection())?;
     let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
     let track = Track {
         tenant: function.tenant.clone(),

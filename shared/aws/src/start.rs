@@ -49,14 +49,14 @@ pub struct Settings {
 
 /// Starts a function that sends to these queues and whose own settings `read` reads. `own`: the queue that it takes
 /// messages from, or that it sets things aside for.
-pub async fn start<T>(
+pub fn start<T>(
     own: Option<QueueName>,
     sends_to: &[QueueName],
     read: impl FnOnce(&mut Settings) -> Option<T>,
 ) -> Result<(Function, T), Error> {
     let vars = Vars::from_process();
     log(&vars);
-    let sdk = config().await?;
+    let sdk = config()?;
     let mut settings = Settings {
         vars,
         problems: Problems::default(),

@@ -31,7 +31,6 @@ async fn emulator() -> SdkConfig {
     });
     let credentials = Credentials::new("test", "test", None, None, "test");
     aws::config()
-        .await
         .unwrap()
         .into_builder()
         .endpoint_url(endpoint)

@@ -6,6 +6,7 @@
 
 mod cases;
 mod faults;
+mod schema;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, Decision, Device, DeviceFact, DeviceRef, FirstSeen, Mode, Severity};
