@@ -260,8 +260,7 @@ def report(taken, programs, asked):
     }
     empty = middle["empty"]["init"]
     print(f"{asked.runs} processes of each; root certificates: {asked.certificates}")
-    if any(figures["waited"] > figures["init"] / 10 for figures in middle.values()):
-        print("The machine was busy, which flatters the ratios: repeat it on an idle one.")
+    busy = any(figures["waited"] > figures["init"] / 10 for figures in middle.values())
     print(f"{'':8} {'zip MB':>7} {'init ms':>8} {'10–90 %':>11} {'× empty':>8} {'CPU ms':>7} {'peak MB':>8}")
     broken = []
     for name, figures in middle.items():
@@ -278,7 +277,9 @@ def report(taken, programs, asked):
             f"{name:8} {size:>7.2f} {figures['init']:>8.2f} {low:>5.2f}–{high:<5.2f} {ratio:>8.2f} "
             f"{figures['cpu']:>7.2f} {figures['peak']:>8.1f}  {verdict}"
         )
-    return 1 if broken else 0
+    if busy:
+        print("The machine was busy, which flatters the ratios: repeat it on an idle one.")
+    return 2 if busy else 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -78,13 +78,16 @@ struct Names {
 }
 
 impl Names {
+    /// From parts: reading a whole name such as `Action::"isolate"` makes Cedar build one more parser.
     fn new() -> Option<Names> {
+        let action: EntityTypeName = "Action".parse().ok()?;
+        let action = |id| EntityUid::from_type_name_and_id(action.clone(), EntityId::new(id));
         Some(Names {
-            cordon: r#"Cordon::"cordon""#.parse().ok()?,
+            cordon: EntityUid::from_type_name_and_id("Cordon".parse().ok()?, EntityId::new("cordon")),
             alert: "Alert".parse().ok()?,
-            isolate: r#"Action::"isolate""#.parse().ok()?,
-            propose_isolate: r#"Action::"proposeIsolate""#.parse().ok()?,
-            notify: r#"Action::"notify""#.parse().ok()?,
+            isolate: action("isolate"),
+            propose_isolate: action("proposeIsolate"),
+            notify: action("notify"),
         })
     }
 }
