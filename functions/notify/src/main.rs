@@ -13,7 +13,9 @@ async fn main() -> Result<(), aws::Error> {
         let endpoints = settings.endpoints();
         let playbook = settings.playbook(policy::Settings::read);
         let channels = playbook.map(|playbook| {
-            settings.with(|vars, mail, problems| notify::open(&playbook.channels, vars, Some(mail), problems))
+            settings.with_mail(|vars, mail, problems| {
+                notify::open(&playbook.channels, vars, Some(mail), problems)
+            })
         });
         Some((endpoints?, channels?))
     })?;

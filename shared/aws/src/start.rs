@@ -3,7 +3,7 @@
 //!
 //! Nothing is called here: what a service has to answer is asked for when it is needed, and may be asked again.
 
-use crate::{Addresses, DynamoState, Secrets, SesMail, SqsQueue, config};
+use crate::{Addresses, DynamoState, SdkConfig, Secrets, SesMail, SqsQueue, config};
 use credentials::{Connection, Endpoints, Problems, SecretStore, Vars};
 use jiff::SignedDuration;
 use model::{Mode, TenantId};
@@ -44,7 +44,7 @@ pub struct Settings {
     vars: Vars,
     problems: Problems,
     secrets: Arc<dyn SecretStore>,
-    mail: Arc<dyn MailBackend>,
+    sdk: SdkConfig,
 }
 
 /// Starts a function that sends to these queues and whose own settings `read` reads. `own`: the queue that it takes
@@ -57,12 +57,8 @@ pub fn start<T>(
     let vars = Vars::from_process();
     log(&vars);
     let sdk = config()?;
-    let mut settings = Settings {
-        vars,
-        problems: Problems::default(),
-        secrets: Arc::new(Secrets::new(&sdk)),
-        mail: Arc::new(SesMail::new(&sdk)),
-    };
+    let mut settings =
+        Settings { vars, problems: Problems::default(), secrets: Arc::new(Secrets::new(&sdk)), sdk };
     let tenant = credentials::tenant(&settings.vars, &mut settings.problems);
     let table = settings.required("CORDON_TABLE");
     let others = sends_to.iter().map(|queue| (*queue, false));
@@ -72,8 +68,8 @@ pub fn start<T>(
     let read = read(&mut settings);
     match (tenant, table, addresses, read) {
         (Some(tenant), Some(table), Some(addresses), Some(read)) if settings.problems.is_empty() => {
-            let state = State::new(Arc::new(DynamoState::new(&sdk, &table)));
-            Ok((Function::new(tenant, SqsQueue::new(&sdk, addresses), state), read))
+            let state = State::new(Arc::new(DynamoState::new(&settings.sdk, &table)));
+            Ok((Function::new(tenant, SqsQueue::new(&settings.sdk, addresses), state), read))
         }
         _ => {
             // The tenant is read twice, and each problem is said once.
@@ -121,9 +117,10 @@ impl Settings {
         credentials::lookback(&self.vars, &mut self.problems)
     }
 
-    /// Whatever else takes the variables, the host's mail service and the list of problems.
-    pub fn with<T>(&mut self, read: impl FnOnce(&Vars, &Arc<dyn MailBackend>, &mut Problems) -> T) -> T {
-        read(&self.vars, &self.mail, &mut self.problems)
+    /// Whatever takes the variables, the host's mail service and the list of problems.
+    pub fn with_mail<T>(&mut self, read: impl FnOnce(&Vars, &Arc<dyn MailBackend>, &mut Problems) -> T) -> T {
+        let mail: Arc<dyn MailBackend> = Arc::new(SesMail::new(&self.sdk));
+        read(&self.vars, &mail, &mut self.problems)
     }
 
     fn required(&mut self, name: &str) -> Option<String> {

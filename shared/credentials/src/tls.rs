@@ -21,7 +21,7 @@ static CONFIG: LazyLock<ClientConfig> = LazyLock::new(|| {
         .dangerous()
         .with_custom_certificate_verifier(system)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
 });
 
