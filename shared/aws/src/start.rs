@@ -43,7 +43,6 @@ pub struct Function {
 pub struct Settings {
     vars: Vars,
     problems: Problems,
-    secrets: Arc<dyn SecretStore>,
     sdk: SdkConfig,
 }
 
@@ -57,8 +56,7 @@ pub fn start<T>(
     let vars = Vars::from_process();
     log(&vars);
     let sdk = config()?;
-    let mut settings =
-        Settings { vars, problems: Problems::default(), secrets: Arc::new(Secrets::new(&sdk)), sdk };
+    let mut settings = Settings { vars, problems: Problems::default(), sdk };
     let tenant = credentials::tenant(&settings.vars, &mut settings.problems);
     let table = settings.required("CORDON_TABLE");
     let others = sends_to.iter().map(|queue| (*queue, false));
@@ -84,7 +82,8 @@ pub fn start<T>(
 impl Settings {
     /// `DEFENDER_…`.
     pub fn connection(&mut self) -> Option<Connection> {
-        Connection::from_vars(&self.vars, Some(&self.secrets), &mut self.problems)
+        let secrets: Arc<dyn SecretStore> = Arc::new(Secrets::new(&self.sdk));
+        Connection::from_vars(&self.vars, Some(&secrets), &mut self.problems)
     }
 
     /// Where the tenant is, for whoever does not sign in to it.
