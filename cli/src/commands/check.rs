@@ -113,9 +113,8 @@ fn check_playbook(vars: &Vars, on: On, report: &mut Report) -> Result<(), Ending
                 notify::open(channels, &deployed(), Some(&mail), &mut problems)
             }
         };
-        about_playbook(playbook, &folder, playbook.settings.mode, clock::now(), report);
         let host = if on == On::Aws { HostKind::Aws } else { HostKind::Local };
-        report.channels = channels.iter().map(|channel| here(channel, host)).collect();
+        about_playbook(playbook, &folder, playbook.settings.mode, host, clock::now(), report);
     }
     if problems.is_empty() {
         Ok(())
@@ -136,7 +135,14 @@ async fn check_all(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
     let mut connection = settings.connection.clone();
     let reader = reader_of(&connection)?;
     let now = clock::now();
-    about_playbook(&settings.playbook, &settings.playbook_folder, settings.mode(), now, report);
+    about_playbook(
+        &settings.playbook,
+        &settings.playbook_folder,
+        settings.mode(),
+        HostKind::Local,
+        now,
+        report,
+    );
 
     show::progress("asking for a token …");
     report.reader_roles =
@@ -163,7 +169,14 @@ fn reader_of(connection: &Connection) -> Result<Reader, Ending> {
     connected.map(|(reader, _, _)| reader).map_err(|error| Ending::attention(chain(&error)))
 }
 
-fn about_playbook(playbook: &Playbook, folder: &Path, mode: Mode, now: Timestamp, report: &mut Report) {
+fn about_playbook(
+    playbook: &Playbook,
+    folder: &Path,
+    mode: Mode,
+    host: HostKind,
+    now: Timestamp,
+    report: &mut Report,
+) {
     report.mode = Some(mode);
     report.playbook = vec![
         folder.display().to_string(),
@@ -187,8 +200,7 @@ fn about_playbook(playbook: &Playbook, folder: &Path, mode: Mode, now: Timestamp
             ));
         }
     }
-    report.channels =
-        playbook.settings.channels.iter().map(|channel| here(channel, HostKind::Local)).collect();
+    report.channels = playbook.settings.channels.iter().map(|channel| here(channel, host)).collect();
     if report.channels.is_empty() {
         report.attention.push("playbook.toml: no `[[channels]]`: nobody is told anything".to_owned());
     }

@@ -1,7 +1,7 @@
 //! The one configuration that every client is built from.
 //!
 //! Region, credentials and (for an emulator) the endpoint come from the environment alone, as Lambda gives them: no
-//! profile is read and no metadata service asked, which is most of what the SDK's own way takes at every start.
+//! profile is read, and nothing is prepared for asking a metadata service, as the SDK's own way does at every start.
 //! Nothing of Cordon's own settings is read here.
 
 use crate::http;

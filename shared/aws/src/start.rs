@@ -61,6 +61,7 @@ pub fn start<T>(
     let table = settings.required("CORDON_TABLE");
     let others = sends_to.iter().map(|queue| (*queue, false));
     let queues = own.map(|queue| (queue, true)).into_iter().chain(others);
+    // All of them first: the problems of each are to be said.
     let addresses: Vec<_> = queues.map(|(queue, is_own)| settings.addresses(queue, is_own)).collect();
     let addresses: Option<Vec<_>> = addresses.into_iter().collect();
     let read = read(&mut settings);
@@ -134,11 +135,8 @@ impl Settings {
     fn addresses(&mut self, queue: QueueName, sets_aside: bool) -> Option<(QueueName, Addresses)> {
         let name = queue.as_str().replace('-', "_").to_uppercase();
         let url = self.required(&format!("CORDON_{name}_URL"));
-        let dead_letters_url = sets_aside.then(|| self.required(&format!("CORDON_{name}_DEAD_LETTERS_URL")));
-        let dead_letters_url = match dead_letters_url {
-            Some(required) => Some(required?),
-            None => None,
-        };
+        let dead_letters_url =
+            if sets_aside { Some(self.required(&format!("CORDON_{name}_DEAD_LETTERS_URL"))?) } else { None };
         Some((queue, Addresses { url: url?, dead_letters_url }))
     }
 }

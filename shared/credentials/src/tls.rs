@@ -1,7 +1,7 @@
 //! What every connection trusts: what the system trusts, by the verifier made for that.
 //!
-//! The system's root certificates are read once per process, at its first handshake: reading them takes longer than
-//! all else that a Lambda function does to start, and a client for a service on this machine never needs them.
+//! The system's root certificates are read once per process, at its first handshake: reading them would be a good
+//! part of a Lambda function's start, and a client for a service on this machine never needs them.
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
