@@ -49,7 +49,7 @@ SETTINGS = {
     "CORDON_MAIL_TO": "soc@example.com",
 } | {
     f"CORDON_{queue}{kind}_URL": f"http://127.0.0.1:9/123456789012/{queue.lower().replace('_', '-')}{kind.lower()}"
-    for queue in ("ALERTS_FOUND", "ALERTS_ENRICHED", "ACTIONS_TAKEN")
+    for queue in ("ALERTS_FOUND", "ALERTS_ENRICHED", "EFFECTS_REQUESTED", "ACTIONS_TAKEN")
     for kind in ("", "_DEAD_LETTERS")
 }
 

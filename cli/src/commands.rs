@@ -1,6 +1,14 @@
 //! One file per command.
 
 pub(crate) mod check;
+pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod held;
+pub(crate) mod isolate;
+pub(crate) mod isolated;
+pub(crate) mod limits;
+pub(crate) mod pause;
+pub(crate) mod release;
 pub(crate) mod run;
+pub(crate) mod status;

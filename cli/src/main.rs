@@ -6,12 +6,16 @@
 
 mod clock;
 mod commands;
+mod desk;
+mod person;
 mod settings;
 mod show;
 mod summary;
 
 use clap::{Args, Parser, Subcommand};
 use credentials::Vars;
+use desk::At;
+use ports::{QueueError, StateError};
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 const AFTER_HELP: &str = "\
@@ -26,6 +30,10 @@ Settings are environment variables (or NAME=value lines of the file given with -
   CORDON_LOOKBACK           how far back the very first poll reaches; default 15m
   RUST_LOG                  what to log to standard error, such as `info` or `respond=debug`
 
+--stack NAME looks at a deployed stack, or acts through it, instead of this machine's state file. It takes a build with
+`--features aws` and AWS's own variables, which may stand in the file as well:
+  AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (no profile is read)
+
 Exit codes: 0 done, 1 something needs attention, 2 bad usage or settings.
 
 Start with `cordon demo`: it needs no settings and touches nothing but the folder that it names.";
@@ -36,6 +44,9 @@ struct Cli {
     /// Read settings that the environment does not hold from this file (NAME=value lines)
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
+    /// Look at, and act through, a deployed stack instead of this machine's state file
+    #[arg(long, global = true, value_name = "NAME")]
+    stack: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,8 +59,33 @@ enum Command {
     Run(commands::run::Run),
     /// Check settings, playbook and credentials; changes nothing anywhere
     Check(commands::check::Check),
+    /// How things stand, on one screen
+    Status(commands::status::Status),
     /// Tell the life of one alert: seen, enriched, decided, done, told
     Explain(commands::explain::Explain),
+    /// Who is cut off, since when, why and by whom
+    Isolated(commands::isolated::Isolated),
+    /// Isolate a device by hand, under the same claims and limits
+    Isolate(commands::isolate::Isolate),
+    /// Give devices their network back
+    Release(commands::release::Release),
+    /// Stop every isolation; releases still go through
+    Pause(commands::pause::Pause),
+    /// End a pause
+    Resume(commands::pause::Resume),
+    /// What limits, breakers or a pause hold back, and the way through
+    Held(commands::held::Held),
+    /// How many devices may be isolated, and how to let more through for a while
+    Limits(commands::limits::LimitsCommand),
+    /// What was set aside and why
+    DeadLetters(commands::dead_letters::DeadLetters),
+}
+
+impl Command {
+    /// Whether it has anything to do with a deployed stack.
+    fn knows_stacks(&self) -> bool {
+        !matches!(self, Command::Demo(_) | Command::Run(_))
+    }
 }
 
 /// Options of every command that reports.
@@ -78,6 +114,23 @@ impl Ending {
     fn settings(what: impl Into<String>) -> Ending {
         Ending::Settings(vec![what.into()])
     }
+
+    /// Done, unless something needs attention.
+    fn of(attention: Vec<String>) -> Ending {
+        if attention.is_empty() { Ending::Done } else { Ending::Attention(attention) }
+    }
+}
+
+impl From<StateError> for Ending {
+    fn from(error: StateError) -> Ending {
+        Ending::attention(commands::run::chain(&error))
+    }
+}
+
+impl From<QueueError> for Ending {
+    fn from(error: QueueError) -> Ending {
+        Ending::attention(commands::run::chain(&error))
+    }
 }
 
 fn main() -> ExitCode {
@@ -99,14 +152,33 @@ fn main() -> ExitCode {
         _ => "off",
     };
     start_logging(&vars, default_log);
-    report(runtime.block_on(async {
-        match cli.command {
-            Command::Demo(demo) => demo.run().await,
-            Command::Run(run) => Box::pin(run.run(&vars)).await,
-            Command::Check(check) => check.run(&vars).await,
-            Command::Explain(explain) => explain.run(&vars).await,
-        }
-    }))
+    if cli.stack.is_some() && !cli.command.knows_stacks() {
+        return report(Ending::settings(
+            "--stack is for the commands that look at or act through a deployment",
+        ));
+    }
+    let at = At { vars: &vars, stack: cli.stack.as_deref() };
+    let ended = runtime.block_on(Box::pin(run(cli.command, at)));
+    report(ended.unwrap_or_else(|ending| ending))
+}
+
+/// A command; both sides of the answer are how it ended.
+async fn run(command: Command, at: At<'_>) -> Result<Ending, Ending> {
+    match command {
+        Command::Demo(demo) => Ok(demo.run().await),
+        Command::Run(run) => Ok(Box::pin(run.run(at.vars)).await),
+        Command::Check(check) => Box::pin(check.run(&at)).await,
+        Command::Status(status) => Box::pin(status.run(&at)).await,
+        Command::Explain(explain) => explain.run(&at).await,
+        Command::Isolated(isolated) => isolated.run(&at).await,
+        Command::Isolate(isolate) => Box::pin(isolate.run(&at)).await,
+        Command::Release(release) => Box::pin(release.run(&at)).await,
+        Command::Pause(pause) => pause.run(&at).await,
+        Command::Resume(resume) => resume.run(&at).await,
+        Command::Held(held) => Box::pin(held.run(&at)).await,
+        Command::Limits(limits) => limits.run(&at).await,
+        Command::DeadLetters(letters) => letters.run(&at).await,
+    }
 }
 
 /// Logs go to standard error: standard output belongs to what a command reports.

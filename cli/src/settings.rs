@@ -1,7 +1,7 @@
 //! The settings of the local host, read once: `DEFENDER_…` by `credentials`, `CORDON_…` here, the playbook by
 //! `policy`. Everything that is wrong is listed at once.
 
-use credentials::{Connection, Problems, Vars, lookback, mode, refuse_to_enforce};
+use credentials::{Connection, Problems, Vars, lookback, mode};
 use jiff::SignedDuration;
 use model::Mode;
 use policy::Playbook;
@@ -31,9 +31,6 @@ impl Settings {
         let channels = playbook
             .as_ref()
             .map(|playbook| notify::open(&playbook.settings.channels, vars, None, &mut problems));
-        if let (Some(connection), Some(playbook)) = (&connection, &playbook) {
-            refuse_to_enforce(&connection.endpoints, playbook.settings.mode, environment_mode, &mut problems);
-        }
         match (connection, playbook, lookback, channels) {
             (Some(connection), Some(playbook), Some(lookback), Some(channels)) if problems.is_empty() => {
                 let state = state_file(vars);
@@ -117,10 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn enforce_is_refused_unless_the_service_is_on_this_machine() {
-        let error = read(&[("CORDON_MODE", "enforce")]).unwrap_err();
-        assert!(error.contains("CORDON_MODE") && error.contains("loopback"), "{error}");
-        read(&[("CORDON_MODE", "enforce"), ("DEFENDER_API_URL", "http://127.0.0.1:1")]).unwrap();
+    fn to_enforce_has_to_be_said() {
+        assert_eq!(read(&[("CORDON_MODE", "enforce")]).unwrap().mode(), Mode::Enforce);
     }
 
     #[test]

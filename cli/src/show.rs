@@ -47,6 +47,38 @@ fn escaped(json: &str) -> String {
     text
 }
 
+/// Rows in columns that are as wide as their widest cell; nothing where there is no row.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    if rows.is_empty() {
+        return;
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+        cells.chain(head.get(column).copied()).map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let print = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        line(padded.join("  ").trim_end());
+    };
+    print(&mut head.into_iter());
+    for row in rows {
+        print(&mut row.iter().map(String::as_str));
+    }
+}
+
+/// How long ago, or for how long, in the two largest units.
+pub(crate) fn span(span: jiff::SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
 /// Times to the second, in UTC.
 pub(crate) fn time(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -55,6 +87,13 @@ pub(crate) fn time(at: jiff::Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_said_in_their_two_largest_units() {
+        let said = |seconds| span(jiff::SignedDuration::from_secs(seconds));
+        assert_eq!([said(-5), said(59), said(60)], ["0 s", "59 s", "1 min"]);
+        assert_eq!([said(3_599), said(3_600), said(90_061)], ["59 min", "1 h 0 min", "1 d 1 h"]);
+    }
 
     #[test]
     fn json_that_was_escaped_says_the_same() {

@@ -24,7 +24,7 @@ struct Decisions {
     propose: u64,
     none: u64,
     refused: u64,
-    /// Nothing is held back by limits yet.
+    /// How many isolations a limit, a breaker or a pause held back.
     held: u64,
     observed: u64,
 }
@@ -61,7 +61,7 @@ impl Summary {
                 propose: get(Count::DecidedPropose),
                 none: get(Count::DecidedNone),
                 refused: get(Count::DecidedRefused),
-                held: 0,
+                held: get(Count::DecidedHeld),
                 observed: get(Count::DecidedObserved),
             },
             isolations: Isolations {
@@ -82,6 +82,11 @@ impl Summary {
         }
     }
 
+    /// How many isolations were held back.
+    pub(crate) fn held(&self) -> u64 {
+        self.decisions.held
+    }
+
     /// The same for people.
     pub(crate) fn text(&self) -> Vec<String> {
         let Summary { found, enriched, decisions, isolations, notifications, dead_letters, defender_calls } =
@@ -91,8 +96,13 @@ impl Summary {
         vec![
             format!("alerts         {found} found, {enriched} enriched"),
             format!(
-                "decisions      {} isolate, {} propose, {} none, {} refused; {} not carried out (observing)",
-                decisions.isolate, decisions.propose, decisions.none, decisions.refused, decisions.observed
+                "decisions      {} isolate, {} propose, {} none, {} refused; {} held back, {} not carried out (observing)",
+                decisions.isolate,
+                decisions.propose,
+                decisions.none,
+                decisions.refused,
+                decisions.held,
+                decisions.observed
             ),
             format!(
                 "isolations     {} requested, {} adopted, {} succeeded, {} failed, {} timed out; now {} pending, {} unknown",

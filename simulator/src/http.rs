@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::behaviour;
-use crate::entities::{ActionStatus, ActionType, Alert, AlertBody, Machine, MachineAction};
+use crate::entities::{ActionStatus, ActionType, Alert, AlertBody, Comment, Machine, MachineAction};
 use crate::odata::{self, Collection, Field, Options, Property};
 use crate::times::to_ticks;
 use crate::world::{Duplicate, ListOrder, NextLinks, Token, World};
@@ -44,6 +44,7 @@ pub(crate) enum Route {
     Token { tenant: String },
     Alerts,
     Alert { id: String },
+    UpdateAlert { id: String },
     Machines,
     Machine { id: String },
     MachineAlerts { id: String },
@@ -62,6 +63,7 @@ impl Route {
             Route::Token { .. } => "POST token",
             Route::Alerts => "GET alerts",
             Route::Alert { .. } => "GET alert",
+            Route::UpdateAlert { .. } => "PATCH alert",
             Route::Machines => "GET machines",
             Route::Machine { .. } => "GET machine",
             Route::MachineAlerts { .. } => "GET machine alerts",
@@ -76,7 +78,10 @@ impl Route {
 
     fn is_effect(&self) -> bool {
         match self {
-            Route::Isolate { .. } | Route::Unisolate { .. } | Route::Cancel { .. } => true,
+            Route::UpdateAlert { .. }
+            | Route::Isolate { .. }
+            | Route::Unisolate { .. }
+            | Route::Cancel { .. } => true,
             Route::Token { .. }
             | Route::Alerts
             | Route::Alert { .. }
@@ -107,6 +112,7 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
     match (method, words) {
         ("GET", ["alerts"]) => Route::Alerts,
         ("GET", ["alerts", _]) => Route::Alert { id },
+        ("PATCH", ["alerts", _]) => Route::UpdateAlert { id },
         ("GET", ["machines"]) => Route::Machines,
         ("GET", ["machines", _]) => Route::Machine { id },
         ("GET", ["machines", _, "alerts"]) => Route::MachineAlerts { id },
@@ -324,6 +330,7 @@ fn roles(world: &World, route: &Route) -> &'static [&'static str] {
         Route::Machines | Route::Machine { .. } | Route::MachineActions | Route::MachineAction { .. } => {
             &["Machine.Read.All", "Machine.ReadWrite.All"]
         }
+        Route::UpdateAlert { .. } => &["Alert.ReadWrite.All"],
         Route::Isolate { .. } | Route::Unisolate { .. } => &["Machine.Isolate"],
         Route::Cancel { action } => match world.action(action).map(|action| action.kind) {
             Some(ActionType::Isolate | ActionType::Unisolate) | None => &["Machine.Isolate"],
@@ -344,6 +351,7 @@ fn api(world: &mut World, route: &Route, app: &str, request: &Request) -> Result
     match route {
         Route::Alerts => alerts(world, request, None),
         Route::Alert { id } => alert(world, request, id),
+        Route::UpdateAlert { id } => update_alert(world, app, id, request),
         Route::Machines => machines(world, request),
         Route::Machine { id } => machine(world, request, id),
         Route::MachineAlerts { id } => {
@@ -817,10 +825,13 @@ fn with_context(world: &World, collection: &str, entity: &[u8]) -> Vec<u8> {
 
 // Effects.
 
+fn is_json(request: &Request) -> bool {
+    request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"))
+}
+
 /// The body's members, and the comment that every action must have.
 fn action_body(request: &Request) -> Result<(String, serde_json::Map<String, Value>), Refusal> {
-    let is_json = request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
-    if !is_json {
+    if !is_json(request) {
         return Err(Refusal::malformed("InvalidRequestBody", "Request body is incorrect")
             .broken_rule("an action without `Content-Type: application/json`"));
     }
@@ -924,6 +935,68 @@ fn cancel(world: &mut World, app: &str, id: &str, request: &Request) -> Result<D
     Ok(Done::ok(entity(world, "MachineActions", action)))
 }
 
+/// What may stand in the body of an update.
+const UPDATABLE: [&str; 5] = ["status", "assignedTo", "classification", "determination", "comment"];
+
+/// The members of an update's body: at least one, each a text.
+fn update_body(request: &Request) -> Result<Vec<(String, String)>, Refusal> {
+    let wrong = || Refusal::malformed("InvalidRequestBody", "Request body is incorrect");
+    if !is_json(request) {
+        return Err(wrong().broken_rule("an update without `Content-Type: application/json`"));
+    }
+    let Ok(Value::Object(body)) = serde_json::from_str::<Value>(&request.body) else { return Err(wrong()) };
+    if body.is_empty() {
+        return Err(wrong());
+    }
+    let mut members = Vec::new();
+    for (name, value) in body {
+        if !UPDATABLE.contains(&name.as_str()) {
+            let broken = format!("`{name}` is no member of an update's body (case counts)");
+            return Err(wrong().broken_rule(broken));
+        }
+        let Value::String(value) = value else { return Err(wrong()) };
+        members.push((name, value));
+    }
+    Ok(members)
+}
+
+/// Changes an alert of ours; one that was planted as raw JSON is not found.
+fn update_alert(world: &mut World, app: &str, id: &str, request: &Request) -> Result<Done, Refusal> {
+    let members = update_body(request)?;
+    let status = members.iter().find(|(name, _)| name == "status").map(|(_, status)| status.as_str());
+    if let Some(status) = status.filter(|status| !["New", "InProgress", "Resolved"].contains(status)) {
+        return Err(Refusal::malformed("InvalidInput", format!("Invalid status: {status}")));
+    }
+    let now = to_ticks(world.now);
+    let alert = world
+        .alerts
+        .iter_mut()
+        .find(|alert| alert.id == id && alert.visible_at.is_none_or(|at| at <= now))
+        .ok_or_else(|| Refusal::not_found("Alert", id))?;
+    let mut violation = None;
+    for (name, value) in members {
+        match name.as_str() {
+            "status" => alert.status = value,
+            "assignedTo" => alert.assigned_to = Some(value),
+            "classification" => alert.classification = Some(value),
+            "determination" => alert.determination = Some(value),
+            _ => {
+                if alert.comments.iter().any(|comment| comment.comment == value) {
+                    violation = Some(format!("the same comment posted twice on alert {id}"));
+                }
+                alert.comments.push(Comment {
+                    comment: value,
+                    created_by: app.to_owned(),
+                    created_time: now,
+                });
+            }
+        }
+    }
+    alert.last_update_time = Some(now);
+    let alert = world.find_alert(id).ok_or_else(|| Refusal::not_found("Alert", id))?;
+    Ok(Done { violation, ..Done::ok(entity(world, "Alerts", alert)) })
+}
+
 /// When a request came in, as the journal shows it.
 pub(crate) fn arrival(world: &World) -> Timestamp {
     to_ticks(world.now)
@@ -938,6 +1011,7 @@ mod tests {
         let cases = [
             ("GET", "/api/alerts", "GET alerts"),
             ("GET", "/API/v1.0/Alerts/da1_-2", "GET alert"),
+            ("PATCH", "/api/alerts/da1_-2", "PATCH alert"),
             ("GET", "/api/machines/abc/alerts", "GET machine alerts"),
             ("GET", "/api/MachineActions/abc", "GET machineaction"),
             ("POST", "/api/machines/abc/Isolate", "POST isolate"),

@@ -13,8 +13,9 @@ pub struct Entry {
     pub at: Timestamp,
     pub method: String,
     pub path: String,
-    /// `GET alerts`, `GET alert`, `GET machines`, `GET machine`, `GET machine alerts`, `GET machineactions`,
-    /// `GET machineaction`, `POST isolate`, `POST unisolate`, `POST cancel`, `POST token` or `unexpected`.
+    /// `GET alerts`, `GET alert`, `PATCH alert`, `GET machines`, `GET machine`, `GET machine alerts`,
+    /// `GET machineactions`, `GET machineaction`, `POST isolate`, `POST unisolate`, `POST cancel`, `POST token` or
+    /// `unexpected`.
     pub route: String,
     /// As sent, still encoded.
     pub query: String,

@@ -56,8 +56,9 @@ struct Arguments {
 
 const AFTER_HELP: &str = "\
 Routes are named as in the journal: `POST token`, `GET alerts`, `GET alert`,
-`GET machines`, `GET machine`, `GET machine alerts`, `GET machineactions`,
-`GET machineaction`, `POST isolate`, `POST unisolate`, `POST cancel`; `*` is all of them.
+`PATCH alert`, `GET machines`, `GET machine`, `GET machine alerts`,
+`GET machineactions`, `GET machineaction`, `POST isolate`, `POST unisolate`,
+`POST cancel`; `*` is all of them.
 
 Kinds of faults, (VALUE) being seconds, status or milliseconds:
   throttle(30)         429 with Retry-After, without (VALUE) no header

@@ -297,6 +297,21 @@ impl World {
         }
     }
 
+    /// The texts of the comments on an alert, oldest first; none where there is no such alert.
+    pub fn comments_on(&self, alert_id: &str) -> Vec<&str> {
+        let comments = self.find_alert(alert_id).map(|alert| alert.comments.as_slice()).unwrap_or_default();
+        comments.iter().map(|comment| comment.comment.as_str()).collect()
+    }
+
+    /// The app acts on the machine without a call that the journal knows, as whoever has stolen its secret would.
+    /// Gives the action's id.
+    pub fn act_as(&mut self, app: &str, kind: ActionType, machine_id: &str) -> String {
+        let scope = (kind == ActionType::Isolate).then_some("Full");
+        let comment = "asked for by whoever holds the app's secret";
+        let action = behaviour::new_action(self, kind, machine_id, app, "PublicApi", scope, comment);
+        behaviour::add(self, action)
+    }
+
     /// Somebody isolates the machine in the portal. Gives the action's id.
     pub fn isolate_by_person(&mut self, machine_id: &str, who: &str) -> String {
         let action = behaviour::new_action(

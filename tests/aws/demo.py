@@ -33,7 +33,7 @@ PATIENCE = 90
 LOOK_EVERY = 0.2
 
 FUNCTIONS = ["Poll", "Enrich", "Respond", "Notify", "Track"]
-QUEUES = {"AlertsFound": "Enrich", "AlertsEnriched": "Respond", "ActionsTaken": "Notify"}
+QUEUES = {"AlertsFound": "Enrich", "AlertsEnriched": "Respond", "EffectsRequested": "Respond", "ActionsTaken": "Notify"}
 
 
 def main():

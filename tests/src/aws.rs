@@ -6,11 +6,10 @@
 #![expect(clippy::indexing_slicing, reason = "a missing field of an answer is null, and fails loudly")]
 
 use crate::{Stage, shipped_playbook};
-use ::aws::DynamoState;
 use async_trait::async_trait;
 use credentials::Vars;
 use jiff::{SignedDuration, Timestamp};
-use model::TenantId;
+use model::{Mode, TenantId};
 use ports::{DeadLetter, QueueName, State};
 use serde_json::{Value, json};
 use simulator::{Clock, Simulator, World};
@@ -19,14 +18,21 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
+use tempfile::TempDir;
 
 /// For how long a received message is hidden. What a killed function had in hand comes again after that.
 const VISIBILITY: SignedDuration = SignedDuration::from_secs(10);
 
 const FUNCTIONS: [&str; 5] = ["Poll", "Enrich", "Respond", "Track", "Notify"];
+
+/// The stack's name in `tests/aws/stack.py`.
+const STACK: &str = "cordon";
+
+/// Limits that no story reaches, for a playbook that is otherwise the shipped one.
+const ROOM: &str =
+    "[limits]\nper_hour = 1000\nper_day = 1000\nat_one_time_least = 1000\nbreaker_devices = 1000\n";
 
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -38,6 +44,8 @@ pub struct Deployed {
     stack: Stack,
     state: State,
     tenant: TenantId,
+    /// Where the functions find their playbook.
+    _playbook: TempDir,
 }
 
 /// How the functions sign in: an app that reads and one that acts.
@@ -55,10 +63,12 @@ impl Deployed {
         let tenant = world.tenant.parse().unwrap();
         let simulator = Simulator::start(world).await.unwrap();
         let mut stack = Stack::start();
-        let made = stack.up(&simulator.url(), &tenant, apps);
-        let table = made.pointer("/tables/Table").and_then(Value::as_str).unwrap();
-        let state = State::new(Arc::new(DynamoState::new(&::aws::config().unwrap(), table)));
-        let mut deployed = Deployed { simulator, stack, state, tenant };
+        let playbook = roomy_playbook();
+        stack.up(&simulator.url(), &tenant, apps, playbook.path());
+        // As the operator's `cordon --stack` finds it.
+        let found = ::aws::stack::open(STACK).await.unwrap();
+        assert_eq!((&found.tenant, found.mode), (&tenant, Mode::Enforce));
+        let mut deployed = Deployed { simulator, stack, state: found.state, tenant, _playbook: playbook };
         deployed.put_secrets(apps);
         deployed
     }
@@ -180,7 +190,10 @@ impl Stage for Deployed {
             if unsettled.is_empty() && self.unsettled().await.is_empty() {
                 return;
             }
-            assert!(clock() < end, "after {at_most:#}: {unsettled:#?}");
+            if clock() >= end {
+                let said = self.logs("Respond").join("\n");
+                panic!("after {at_most:#}: {unsettled:#?}\nRespond has written:\n{said}");
+            }
             pause().await;
         }
     }
@@ -241,11 +254,10 @@ impl Stack {
         }
     }
 
-    fn up(&mut self, simulator: &str, tenant: &TenantId, apps: Apps) -> Value {
+    fn up(&mut self, simulator: &str, tenant: &TenantId, apps: Apps, playbook: &Path) {
         let vars = Vars::from_process();
         let binaries = vars.get("CORDON_TEST_FUNCTIONS");
         let binaries = binaries.unwrap_or_else(|| panic!("start this by scripts/aws-e2e"));
-        let playbook = shipped_playbook().canonicalize().unwrap();
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
         let parameters = BTreeMap::from([
             ("TenantId", tenant.to_string()),
@@ -267,7 +279,7 @@ impl Stack {
             parameters.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
         let mut command = vec!["up", "--binaries", binaries, "--sender", "example.com"];
         command.extend(set.iter().map(String::as_str));
-        self.run(&command, "")
+        self.run(&command, "");
     }
 
     fn messages(&mut self, queue: QueueName, more: &str) -> Vec<Value> {
@@ -285,6 +297,19 @@ impl Drop for Stack {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A copy of the shipped playbook with room for every story.
+fn roomy_playbook() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(shipped_playbook()).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        std::fs::write(folder.path().join(file.file_name()), text.replace("[limits]\n", ROOM)).unwrap();
+    }
+    let playbook = policy::Playbook::read(folder.path()).unwrap();
+    assert_eq!(playbook.settings.limits.per_hour, 1_000);
+    folder
 }
 
 /// A queue's name in the template: `AlertsFound` for `alerts-found`.

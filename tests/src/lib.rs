@@ -18,9 +18,12 @@ use credentials::{Calls, Connection, Problems, Vars};
 use defender::{Pause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Polled, Store, Worked};
-use model::{DeviceId, Mode, TenantId};
-use policy::{Channel, Playbook};
-use ports::{CaseRow, Claim, Count, QueueBackend, QueueName, State};
+use model::{Body, Cause, DeviceId, EffectRequested, Envelope, Limits, MessageId, Mode, TenantId, Wanted};
+use policy::{Channel, Playbook, Settings};
+use ports::{
+    Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, Said, State, Stored,
+    Write,
+};
 use simulator::{Simulator, World};
 use std::{
     path::{Path, PathBuf},
@@ -40,6 +43,9 @@ pub fn minutes(minutes: i64) -> SignedDuration {
 pub fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
 }
+
+/// Who gives the orders.
+pub const OPERATOR: &str = "operator@contoso.com";
 
 /// A machine id that ends in these digits.
 pub fn device(number: u32) -> DeviceId {
@@ -87,6 +93,26 @@ impl Default for Setup {
 impl Setup {
     pub fn observing() -> Setup {
         Setup { mode: Some(Mode::Observe), ..Setup::default() }
+    }
+
+    /// The shipped playbook with other settings.
+    pub fn playing(change: impl FnOnce(&mut Settings)) -> Setup {
+        let mut playbook = Playbook::read(&shipped_playbook()).unwrap();
+        change(&mut playbook.settings);
+        Setup { playbook: Some(Arc::new(playbook)), ..Setup::default() }
+    }
+
+    /// With limits and a breaker that nothing here reaches.
+    pub fn without_limits() -> Setup {
+        Setup::playing(|settings| {
+            settings.limits = Limits {
+                per_hour: Limits::MOST,
+                per_day: Limits::MOST,
+                standing_least: Limits::MOST,
+                breaker_devices: Limits::MOST,
+                ..Limits::default()
+            };
+        })
     }
 
     pub fn looking_back(lookback: SignedDuration) -> Setup {
@@ -209,6 +235,95 @@ impl Scene {
 
     pub async fn claim(&self, number: u32) -> Option<Claim> {
         stage::claim(&self.state(), &self.tenant, &device(number), self.now).await
+    }
+
+    /// Gives an order, as the operator's command does.
+    pub async fn order(&self, order: EffectRequested) -> MessageId {
+        let (at, whole) = (self.now.to_string(), format!("{order:?}"));
+        let parts = [at.as_str(), whole.as_str()];
+        let message = Envelope::new(&self.tenant, &parts, "an-order", self.now, order);
+        self.send(QueueName::EffectsRequested, &message).await;
+        message.id
+    }
+
+    /// A person's order about a device alone, as of now.
+    pub fn ordered(&self, wanted: Wanted, number: u32) -> EffectRequested {
+        EffectRequested {
+            wanted,
+            device: device(number),
+            cause: Cause::Operator,
+            alert: None,
+            by: OPERATOR.to_owned(),
+            why: "because I say so".to_owned(),
+            not_after: self.now + EffectRequested::HOLDS,
+        }
+    }
+
+    /// A person lets a held case go on.
+    pub async fn run_held(&self, held: &Held) -> MessageId {
+        let wanted = Wanted::Isolate { isolation_type: None, even_so: false };
+        let order = EffectRequested {
+            device: held.device.clone(),
+            cause: Cause::Held,
+            alert: Some(held.alert.clone()),
+            ..self.ordered(wanted, 0)
+        };
+        self.order(order).await
+    }
+
+    async fn send<B: Body>(&self, queue: QueueName, message: &Envelope<B>) {
+        let out = Out { body: message.encode().unwrap(), delay: SignedDuration::ZERO };
+        for sent in self.store.send(queue, &[out], self.now).await {
+            sent.unwrap();
+        }
+    }
+
+    /// What became of an order.
+    pub async fn answered(&self, order: &MessageId) -> Option<Answered> {
+        let key = Answered::key(&self.tenant, order);
+        self.state().get(&key, self.now).await.unwrap().map(|stored: Stored<Answered>| stored.value)
+    }
+
+    /// What is held back, the most severe first.
+    pub async fn held(&self) -> Vec<Held> {
+        let partition = Held::partition(&self.tenant);
+        let held = self.state().query_all(&partition, "held#", self.now).await.unwrap();
+        held.into_iter().map(|stored: Stored<Held>| stored.value).collect()
+    }
+
+    pub async fn brakes(&self) -> Brakes {
+        let stored: Option<Stored<Brakes>> =
+            self.state().get(&Brakes::key(&self.tenant), self.now).await.unwrap();
+        stored.map(|stored| stored.value).unwrap_or_default()
+    }
+
+    /// Changes the brakes as the operator's commands do; nobody is told.
+    pub async fn change_brakes(&self, change: impl FnOnce(&mut Brakes)) {
+        let key = Brakes::key(&self.tenant);
+        let stored: Option<Stored<Brakes>> = self.state().get(&key, self.now).await.unwrap();
+        let expect = Stored::expected(stored.as_ref());
+        let mut brakes = stored.map(|stored| stored.value).unwrap_or_default();
+        change(&mut brakes);
+        let write = Write::put(key, &brakes, expect, None).unwrap();
+        self.state().commit(&[write], self.now).await.unwrap();
+    }
+
+    pub async fn pause(&self) {
+        let said = self.said();
+        self.change_brakes(|brakes| brakes.pause = Some(said)).await;
+    }
+
+    pub async fn resume(&self) {
+        self.change_brakes(|brakes| brakes.pause = None).await;
+    }
+
+    pub async fn raise_limits(&self, to: u32, how_long: SignedDuration) {
+        let raised = Raised { to, until: self.now + how_long, said: self.said() };
+        self.change_brakes(|brakes| brakes.raised = Some(raised)).await;
+    }
+
+    fn said(&self) -> Said {
+        Said { at: self.now, by: OPERATOR.to_owned(), why: "because I say so".to_owned() }
     }
 
     /// The e-mails so far, as they lie in the folder.

@@ -64,15 +64,19 @@ PERMISSIONS = {
         "ActorSecret": SECRET,
         "AlertsEnriched": CONSUME + SEND,
         "AlertsEnrichedDeadLetters": SEND,
+        "EffectsRequested": CONSUME + SEND,
+        "EffectsRequestedDeadLetters": SEND,
         "ActionsTaken": SEND,
-        "Table": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+        "Table": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
         "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
     "TrackRole": {
         "log of track": LOG,
         "ReaderSecret": SECRET,
+        "EffectsRequested": SEND,
         "ActionsTaken": SEND,
-        "Table": ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"],
+        "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem",
+                  "dynamodb:DeleteItem"],
         "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
     "NotifyRole": {
@@ -88,17 +92,19 @@ PERMISSIONS = {
 
 TENANT = "DEFENDER_TENANT_ID DEFENDER_CLOUD CORDON_TABLE"
 READER = "DEFENDER_CLIENT_ID DEFENDER_SECRET_ID DEFENDER_API_URL DEFENDER_LOGIN_URL"
-# Timeout, the queue that is consumed, batch, concurrency, and every environment variable; VALUES holds their values.
+# Timeout, the queues that are consumed with batch and concurrency of each, and every environment variable; VALUES holds
+# their values.
 FUNCTIONS = {
-    "Poll": (120, None, None, None, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
+    "Poll": (120, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
              "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL"),
-    "Enrich": (30, "AlertsFound", 10, 5, f"{TENANT} {READER} CORDON_ALERTS_FOUND_URL "
+    "Enrich": (30, {"AlertsFound": (10, 5)}, f"{TENANT} {READER} CORDON_ALERTS_FOUND_URL "
                "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ALERTS_ENRICHED_URL"),
-    "Respond": (30, "AlertsEnriched", 2, 2, f"{TENANT} {READER} DEFENDER_ACTOR_CLIENT_ID DEFENDER_ACTOR_SECRET_ID "
-                "CORDON_PLAYBOOK CORDON_MODE CORDON_ALERTS_ENRICHED_URL CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL "
-                "CORDON_ACTIONS_TAKEN_URL"),
-    "Track": (60, None, None, None, f"{TENANT} {READER} CORDON_ACTIONS_TAKEN_URL"),
-    "Notify": (30, "ActionsTaken", 10, 2, f"{TENANT} CORDON_PLAYBOOK CORDON_MAIL_FROM CORDON_MAIL_TO "
+    "Respond": (30, {"AlertsEnriched": (2, 2), "EffectsRequested": (2, 2)},
+                f"{TENANT} {READER} DEFENDER_ACTOR_CLIENT_ID DEFENDER_ACTOR_SECRET_ID CORDON_PLAYBOOK CORDON_MODE "
+                "CORDON_ALERTS_ENRICHED_URL CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL CORDON_EFFECTS_REQUESTED_URL "
+                "CORDON_EFFECTS_REQUESTED_DEAD_LETTERS_URL CORDON_ACTIONS_TAKEN_URL"),
+    "Track": (60, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_EFFECTS_REQUESTED_URL CORDON_ACTIONS_TAKEN_URL"),
+    "Notify": (30, {"ActionsTaken": (10, 2)}, f"{TENANT} CORDON_PLAYBOOK CORDON_MAIL_FROM CORDON_MAIL_TO "
                "CORDON_ACTIONS_TAKEN_URL CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL"),
 }
 
@@ -122,6 +128,8 @@ VALUES = {
     "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL": ref("AlertsFoundDeadLetters"),
     "CORDON_ALERTS_ENRICHED_URL": ref("AlertsEnriched"),
     "CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL": ref("AlertsEnrichedDeadLetters"),
+    "CORDON_EFFECTS_REQUESTED_URL": ref("EffectsRequested"),
+    "CORDON_EFFECTS_REQUESTED_DEAD_LETTERS_URL": ref("EffectsRequestedDeadLetters"),
     "CORDON_ACTIONS_TAKEN_URL": ref("ActionsTaken"),
     "CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL": ref("ActionsTakenDeadLetters"),
 }
@@ -171,7 +179,9 @@ TOPIC_POLICY = [
 ]
 
 # The oldest message's age in seconds, from which a queue is alarming.
-QUEUES = {"AlertsFound": 600, "AlertsEnriched": 120, "ActionsTaken": 900}
+QUEUES = {"AlertsFound": 600, "AlertsEnriched": 120, "EffectsRequested": 120, "ActionsTaken": 900}
+# What `cordon --stack` finds by its tag on the queue effects-requested, because it has no fixed name.
+TAGS = {"cordon:tenant": ref("TenantId"), "cordon:table": ref("Table"), "cordon:mode": ref("Mode")}
 
 DAY = 86_400
 
@@ -375,17 +385,16 @@ def settings(template):
 
 
 def modes(template):
-    """Nothing acts by default, and no tenant can be acted upon: real hosts cannot be written into DefenderApiUrl."""
+    """Nothing acts by default, nothing acts without an app of its own, and a test's addresses are no tenant's."""
     mode = template["Parameters"]["Mode"]
     if mode.get("Default") != "observe" or mode.get("AllowedValues") != ["observe", "enforce"]:
         yield "the mode is not observe by default"
-    rule = template.get("Rules", {}).get("EnforceOnlyAgainstASimulator", {})
+    rule = template.get("Rules", {}).get("EnforceWithAnActor", {})
     if rule.get("RuleCondition") != {"Fn::Equals": [ref("Mode"), "enforce"]}:
         yield "there is no rule for enforce"
     asserted = [one["Assert"] for one in rule.get("Assertions", [])]
-    for parameter in ("DefenderApiUrl", "ActorClientId"):
-        if {"Fn::Not": [{"Fn::Equals": [ref(parameter), ""]}]} not in asserted:
-            yield f"enforce does not need {parameter}"
+    if asserted != [{"Fn::Not": [{"Fn::Equals": [ref("ActorClientId"), ""]}]}]:
+        yield "enforce does not need ActorClientId alone"
     for name in ("DefenderApiUrl", "DefenderLoginUrl"):
         parameter = template["Parameters"][name]
         if parameter.get("Default") != "":
@@ -422,6 +431,21 @@ def queues(template):
         allow = {"redrivePermission": "byQueue", "sourceQueueArns": [{"Fn::Sub": source}]}
         if "RedrivePolicy" in dead or dead.get("RedriveAllowPolicy") != allow:
             yield f"{name}DeadLetters takes more than {name}'s dead letters"
+    yield from found_by_name(template)
+
+
+def found_by_name(template):
+    """The queues have the names that shared/aws/src/stack.rs makes of the stack's, and one of them has its tags."""
+    for name in QUEUES:
+        low = re.sub("(?<!^)(?=[A-Z])", "-", name).lower()
+        for queue, more in ((name, ""), (f"{name}DeadLetters", "-dead-letters")):
+            if properties(template, queue).get("QueueName") != sub(f"${{AWS::StackName}}-{low}{more}"):
+                yield f"{queue} cannot be found by the stack's name"
+    tags = {tag["Key"]: tag["Value"] for tag in properties(template, "EffectsRequested").get("Tags", [])}
+    if tags != TAGS:
+        yield f"EffectsRequested has the tags {tags}"
+    if not all(f'"{tag}"' in (ROOT / "shared/aws/src/stack.rs").read_text() for tag in TAGS):
+        yield "the tags are not those that the code looks for"
 
 
 def tls(template):
@@ -440,10 +464,8 @@ def tls(template):
 def visibility(template):
     """A queue hides a message for six times as long as its consumer may take, and for as long as it gathers a batch."""
     parameter = template["Parameters"]["QueueVisibilitySeconds"]
-    for name, (timeout, queue, *_) in FUNCTIONS.items():
-        if queue is None:
-            continue
-        timeout = properties(template, name).get("Timeout", timeout)
+    for name, queue in [(name, queue) for name, (_, queues, _) in FUNCTIONS.items() for queue in queues]:
+        timeout = properties(template, name).get("Timeout", FUNCTIONS[name][0])
         window = max(event["Properties"].get("MaximumBatchingWindowInSeconds", 0) for event in events(template, name))
         if properties(template, queue).get("VisibilityTimeout") != ref("QueueVisibilitySeconds"):
             yield f"{queue} has a visibility of its own"
@@ -467,26 +489,28 @@ def mappings(template):
             yield "there is a filter: what it does not match is deleted"
     if of_type(template, "AWS::Lambda::EventSourceMapping"):
         yield "there is a mapping beside the functions' own"
-    for name, (_, queue, batch, concurrency, _) in FUNCTIONS.items():
-        found = events(template, name)
-        if queue is None:
-            if found:
-                yield f"{name} has events"
-            continue
-        if len(found) != 1 or found[0]["Type"] != "SQS" or found[0]["Properties"].get("Queue") != att(queue):
-            yield f"{name} does not consume {queue} alone"
-            continue
-        mapping = found[0]["Properties"]
-        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
-            yield f"{name} has no partial batch responses"
-        if mapping.get("BatchSize") != batch:
-            yield f"{name} takes batches of {mapping.get('BatchSize')}, not {batch}"
-        if mapping.get("ScalingConfig") != {"MaximumConcurrency": concurrency}:
-            yield f"{name} has not a MaximumConcurrency of {concurrency}"
-        if mapping.get("Enabled", True) is not True:
-            yield f"{name} takes nothing from {queue}: the mapping is not enabled"
-        if mapping.get("MaximumBatchingWindowInSeconds", 0):
-            yield f"{name} waits for a batch to fill"
+    for name, (_, queues, _) in FUNCTIONS.items():
+        found = {str(event["Properties"].get("Queue")): event for event in events(template, name)}
+        sources = {str(att(queue)): queue for queue in queues}
+        if found.keys() != sources.keys() or len(found) != len(events(template, name)):
+            yield f"{name} does not consume {' and '.join(queues) or 'nothing'} alone"
+        for source in found.keys() & sources.keys():
+            yield from mapping_of(name, sources[source], found[source])
+
+
+def mapping_of(name, queue, event):
+    """One mapping is as the table says."""
+    mapping, (batch, concurrency) = event["Properties"], FUNCTIONS[name][1][queue]
+    if event["Type"] != "SQS" or mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+        yield f"{name} has no partial batch responses from {queue}"
+    if mapping.get("BatchSize") != batch:
+        yield f"{name} takes batches of {mapping.get('BatchSize')}, not {batch}"
+    if mapping.get("ScalingConfig") != {"MaximumConcurrency": concurrency}:
+        yield f"{name} has not a MaximumConcurrency of {concurrency}"
+    if mapping.get("Enabled", True) is not True:
+        yield f"{name} takes nothing from {queue}: the mapping is not enabled"
+    if mapping.get("MaximumBatchingWindowInSeconds", 0):
+        yield f"{name} waits for a batch to fill"
 
 
 def schedules(template):
@@ -494,7 +518,7 @@ def schedules(template):
     once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
     found = [one["Properties"] for one in of_type(template, "AWS::Scheduler::Schedule").values()]
     started = [one["Target"]["Arn"]["Fn::GetAtt"][0] for one in found]
-    if sorted(started) != sorted(name for name, (_, queue, *_) in FUNCTIONS.items() if queue is None):
+    if sorted(started) != sorted(name for name, (_, queues, _) in FUNCTIONS.items() if not queues):
         yield f"the schedules start {started}"
     for name, schedule in zip(started, found):
         if schedule["Target"].get("RetryPolicy") != once:
@@ -700,6 +724,8 @@ BROKEN = [
     (permissions, "PollRole lacks sqs:SendMessage on AlertsFound", lambda t: statements(t, "PollRole").pop(2)),
     (permissions, "EnrichRole must not have dynamodb:Scan on Table",
      lambda t: statements(t, "EnrichRole").append({"Effect": "Allow", "Action": "dynamodb:Scan", "Resource": att("Table")})),
+    (permissions, "TrackRole must not have sqs:SendMessage on AlertsEnriched",
+     lambda t: statements(t, "TrackRole").append({"Effect": "Allow", "Action": SEND, "Resource": att("AlertsEnriched")})),
     (permissions, "TrackRole must not have secretsmanager:GetSecretValue on ActorSecret",
      lambda t: statements(t, "TrackRole").append({"Effect": "Allow", "Action": SECRET, "Resource": att("ActorSecret", "Id")})),
     (permissions, "must not have ses:SendEmail on",
@@ -748,8 +774,8 @@ BROKEN = [
      lambda t: t["Conditions"].update(HasActor={"Fn::Equals": [ref("ActorClientId"), ""]})),
     (settings, "the condition AgainstTenant is", lambda t: t["Conditions"].pop("AgainstTenant")),
     (modes, "not observe by default", lambda t: t["Parameters"]["Mode"].update(Default="enforce")),
-    (modes, "no rule for enforce", lambda t: t["Rules"].pop("EnforceOnlyAgainstASimulator")),
-    (modes, "does not need DefenderApiUrl", lambda t: t["Rules"]["EnforceOnlyAgainstASimulator"]["Assertions"].pop(0)),
+    (modes, "no rule for enforce", lambda t: t["Rules"].pop("EnforceWithAnActor")),
+    (modes, "does not need ActorClientId", lambda t: t["Rules"]["EnforceWithAnActor"]["Assertions"].pop(0)),
     (modes, "takes `https://api", lambda t: t["Parameters"]["DefenderApiUrl"].update(AllowedPattern=".*")),
     (modes, "takes `http://127a0b0c1:80", lambda t: t["Parameters"]["DefenderApiUrl"].update(AllowedPattern="(http://127.0.0.1:[0-9]+)?")),
     (modes, "Respond does not get the mode", lambda t: variables(t, "Respond").update(CORDON_MODE="enforce")),
@@ -757,6 +783,10 @@ BROKEN = [
     (queues, "maxReceiveCount", lambda t: own(t, "ActionsTaken")["RedrivePolicy"].update(maxReceiveCount=4)),
     (queues, "not kept for 4 days", lambda t: own(t, "AlertsFoundDeadLetters").update(MessageRetentionPeriod=4 * DAY)),
     (queues, "takes more than", lambda t: own(t, "AlertsFoundDeadLetters").pop("RedriveAllowPolicy")),
+    (queues, "by the stack's name", lambda t: own(t, "AlertsFound").update(QueueName=sub("${AWS::StackName}-found"))),
+    (queues, "by the stack's name", lambda t: own(t, "EffectsRequestedDeadLetters").pop("QueueName")),
+    (queues, "EffectsRequested has the tags", lambda t: own(t, "EffectsRequested").pop("Tags")),
+    (queues, "EffectsRequested has the tags", lambda t: own(t, "EffectsRequested")["Tags"].pop(1)),
     (queues, "the queues are", lambda t: t["Resources"].update(More={"Type": "AWS::SQS::Queue", "Properties": {}})),
     (tls, "AlertsFoundDeadLetters is not for TLS only", lambda t: t["Resources"].pop("AlertsFoundDeadLettersPolicy")),
     (tls, "AlertsFound is not", lambda t: own(t, "AlertsFoundPolicy")["PolicyDocument"]["Statement"][0].pop("Condition")),
@@ -771,6 +801,10 @@ BROKEN = [
     (mappings, "batches of 10, not 2", lambda t: mapping(t, "Respond").update(BatchSize=10)),
     (mappings, "waits for a batch", lambda t: mapping(t, "Respond").update(MaximumBatchingWindowInSeconds=1)),
     (mappings, "does not consume", lambda t: mapping(t, "Respond").update(Queue=att("AlertsFound"))),
+    (mappings, "does not consume", lambda t: own(t, "Respond")["Events"].pop("EffectsRequested")),
+    (mappings, "does not consume", lambda t: own(t, "Enrich")["Events"].update(More=own(t, "Respond")["Events"]["EffectsRequested"])),
+    (mappings, "takes nothing from EffectsRequested",
+     lambda t: own(t, "Respond")["Events"]["EffectsRequested"]["Properties"].update(Enabled=False)),
     (mappings, "Respond takes nothing", lambda t: mapping(t, "Respond").update(Enabled=False)),
     (schedules, "schedule repeats", lambda t: own(t, "PollEveryMinute")["Target"].pop("RetryPolicy")),
     (schedules, "Lambda repeats Track", lambda t: own(t, "Track").pop("EventInvokeConfig")),
@@ -813,6 +847,8 @@ BROKEN = [
     (alarms, "Trouble is told to nobody", lambda t: own(t, "Trouble").update(ActionsEnabled=False)),
     (alarms, "Trouble may be missing", lambda t: t["Resources"]["Trouble"].update(Condition="HasAlarmEmail")),
     (alarms, "AlertsFound's dead letters", lambda t: t["Resources"].pop("AlertsFoundDeadLettersAlarm")),
+    (alarms, "EffectsRequested's dead letters", lambda t: t["Resources"].pop("EffectsRequestedDeadLettersAlarm")),
+    (alarms, "EffectsRequested is not worked on", lambda t: t["Resources"].pop("EffectsRequestedAgeAlarm")),
     (alarms, "AlertsEnriched is not worked on", lambda t: own(t, "AlertsEnrichedAgeAlarm").update(Threshold=121)),
     (alarms, "Respond's Throttles", lambda t: t["Resources"].pop("RespondThrottlesAlarm")),
     (alarms, "Respond's Errors", lambda t: own(t, "RespondErrorsAlarm").update(Dimensions=own(t, "PollErrorsAlarm")["Dimensions"])),
@@ -822,6 +858,7 @@ BROKEN = [
     (alarms, "may be missing", lambda t: t["Resources"]["PollSilence"].update(Condition="HasAlarmEmail")),
     (alarms, "ring for ever", lambda t: t["Parameters"]["PollSchedule"].update(AllowedPattern=".*")),
     (playbook, "Respond has the layers", lambda t: own(t, "Respond").pop("Layers")),
+    (playbook, "Track has the layers", lambda t: own(t, "Track").pop("Layers")),
     (playbook, "does not hold the playbook", lambda t: own(t, "Playbook").update(ContentUri="playbook/")),
     (playbook, "elsewhere", lambda t: t["Parameters"]["PlaybookFolder"].update(Default="/opt")),
 ]

@@ -1,9 +1,11 @@
-//! `cordon check`: what stands between these settings and a run. Changes nothing anywhere: it takes a token for
-//! each app, lists devices, and opens no state.
+//! `cordon check`: what stands between these settings and a run, and between observing and enforcing. Changes nothing
+//! anywhere: it takes a token for each app, lists devices, and only looks at the state, if there is one.
 
 use super::run::chain;
 use crate::{
     Ending, Reporting, clock,
+    commands::{limits::View, pause},
+    desk::{At, Desk},
     settings::{Settings, playbook_folder, read_playbook, refused},
     show,
 };
@@ -19,11 +21,12 @@ use serde::Serialize;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// What reading needs: any one role of each row. Source: the permission tables of Microsoft's API pages.
-const READER_NEEDS: [&[&str]; 2] =
+pub(crate) const READER_NEEDS: [&[&str]; 2] =
     [&["Alert.Read.All", "Alert.ReadWrite.All"], &["Machine.Read.All", "Machine.ReadWrite.All"]];
 
-/// What acting needs.
+/// What acting needs; and writing on the alert, where the playbook wants that.
 const ACTOR_NEEDS: [&[&str]; 1] = [&["Machine.Isolate"]];
+const COMMENTING_NEEDS: [&[&str]; 2] = [&["Machine.Isolate"], &["Alert.ReadWrite.All"]];
 
 /// The most pages of the device list that are counted.
 const MAX_PAGES: usize = 20;
@@ -35,11 +38,13 @@ Examples:
   cordon check --json          the same as one JSON object
   cordon check --playbook      the playbook alone, before it is reviewed
   cordon check --playbook --on aws     the same, before it is deployed there
+  cordon check --stack cordon          how a deployed stack stands
 
-It takes a token for each app, compares the roles in it with what is needed, and counts the devices.")]
+It takes a token for each app, compares the roles in it with what is needed, and counts the devices. What it says under
+`to enforce` is what stands between observing and acting: read it before CORDON_MODE=enforce.")]
 pub(crate) struct Check {
     /// Check the playbook alone: needs no other setting, and calls nobody
-    #[arg(long)]
+    #[arg(long, conflicts_with = "stack")]
     playbook: bool,
     /// Which host's channels the playbook is to have
     #[arg(long, requires = "playbook", value_enum, default_value_t = On::Machine)]
@@ -58,7 +63,26 @@ struct Report {
     devices: Option<BTreeMap<&'static str, usize>>,
     asset_lists: Vec<String>,
     channels: Vec<String>,
+    /// What stands between observing and enforcing, a sentence each, and whether it is as it should be.
+    to_enforce: Vec<Step>,
     attention: Vec<String>,
+}
+
+/// One thing to look at before acting. None: a matter of judgement.
+#[derive(Debug, Serialize)]
+struct Step {
+    ready: Option<bool>,
+    said: String,
+}
+
+impl Step {
+    fn of(ready: bool, said: impl Into<String>) -> Step {
+        Step { ready: Some(ready), said: said.into() }
+    }
+
+    fn to_judge(said: impl Into<String>) -> Step {
+        Step { ready: None, said: said.into() }
+    }
 }
 
 /// A host, as it is said on the command line.
@@ -80,23 +104,58 @@ impl MailBackend for Elsewhere {
 }
 
 impl Check {
-    pub(crate) async fn run(self, vars: &Vars) -> Ending {
+    pub(crate) async fn run(self, at: &At<'_>) -> Result<Ending, Ending> {
         let mut report = Report::default();
-        let checked = if self.playbook {
-            check_playbook(vars, self.on, &mut report)
+        if self.playbook {
+            check_playbook(at.vars, self.on, &mut report)?;
+        } else if at.stack.is_some() {
+            check_stack(at, &mut report).await?;
         } else {
-            check_all(vars, &mut report).await
-        };
-        if let Err(ending) = checked {
-            return ending;
+            Box::pin(check_all(at, &mut report)).await?;
         }
         if self.reporting.json {
             show::json(&report);
         } else {
             print(&report);
         }
-        if report.attention.is_empty() { Ending::Done } else { Ending::Attention(report.attention) }
+        Ok(Ending::of(report.attention))
     }
+}
+
+/// What can be seen of a stack from here: its secrets and roles are its own, so no token is taken.
+async fn check_stack(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
+    let desk = at.look().await?;
+    let now = clock::now();
+    let folder = playbook_folder(at.vars);
+    if let Ok(playbook) = Playbook::read(&folder) {
+        about_playbook(&playbook, &folder, playbook.settings.mode, HostKind::Aws, now, report);
+    }
+    report.mode = desk.deployed;
+    let mode = desk.deployed.map_or("not known", Mode::as_str);
+    report.to_enforce = vec![
+        Step::of(
+            desk.deployed == Some(Mode::Enforce),
+            format!("the stack was deployed to {mode} (parameter Mode)"),
+        ),
+        Step::to_judge("the app that acts, and its role Machine.Isolate: the parameter ActorClientId"),
+    ];
+    report.to_enforce.extend(the_brakes(at, &desk, now).await?);
+    Ok(())
+}
+
+/// The limits in force, and what is to be found out before they matter.
+async fn the_brakes(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Vec<Step>, Ending> {
+    let pause = desk.brakes(now).await?.pause;
+    let view = View::read(at, desk, now).await?;
+    let paused = pause.as_ref().map_or("not paused".to_owned(), |pause| pause::of(pause, "paused"));
+    let open = view.attention();
+    let breakers = if open.is_empty() { "no breaker is open".to_owned() } else { open.join("; ") };
+    Ok(vec![
+        Step::of(pause.is_none(), paused),
+        Step::of(open.is_empty(), breakers),
+        Step::of(view.knows_the_fleet(), view.about_the_fleet(now)),
+        Step::to_judge(view.in_short()),
+    ])
 }
 
 /// Files and their rules, and nothing else.
@@ -129,8 +188,8 @@ fn deployed() -> Vars {
     given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-async fn check_all(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
-    let settings = Settings::from_vars(vars)
+async fn check_all(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
+    let settings = Settings::from_vars(at.vars)
         .map_err(|problems| Ending::Settings(problems.iter().map(str::to_owned).collect()))?;
     let mut connection = settings.connection.clone();
     let reader = reader_of(&connection)?;
@@ -152,7 +211,9 @@ async fn check_all(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
     if settings.mode() == Mode::Enforce || connection.actor.is_some() {
         let name = if connection.actor.is_some() { "DEFENDER_ACTOR_CLIENT_ID" } else { "DEFENDER_CLIENT_ID" };
         let actor = reader_of(&connection)?;
-        report.actor_roles = roles(&actor, name, &ACTOR_NEEDS, now, &mut report.attention).await?;
+        let comments = settings.playbook.settings.isolation.comment_on_alert;
+        let needs: &[&[&str]] = if comments { &COMMENTING_NEEDS } else { &ACTOR_NEEDS };
+        report.actor_roles = roles(&actor, name, needs, now, &mut report.attention).await?;
     }
     show::progress("counting devices …");
     let mut devices = BTreeMap::new();
@@ -161,10 +222,66 @@ async fn check_all(vars: &Vars, report: &mut Report) -> Result<(), Ending> {
     }
     report.devices = Some(devices);
     show::progress("");
+    report.to_enforce =
+        vec![the_mode(&settings), the_app_that_acts(&settings, report), the_people(&settings)];
+    let brakes = match at.look().await {
+        Ok(desk) => the_brakes(at, &desk, now).await.ok(),
+        Err(_) => None,
+    };
+    // Without a state nothing is paused, and nothing is counted.
+    report.to_enforce.extend(brakes.unwrap_or_else(|| {
+        vec![Step::of(
+            false,
+            "pause, breakers and size of the fleet: no state can be read yet; `cordon run` begins one",
+        )]
+    }));
     Ok(())
 }
 
-fn reader_of(connection: &Connection) -> Result<Reader, Ending> {
+fn the_mode(settings: &Settings) -> Step {
+    let environment =
+        settings.environment_mode.map_or("is not set".to_owned(), |mode| format!("says {}", mode.as_str()));
+    let playbook = settings.playbook.settings.mode.as_str();
+    Step::of(
+        settings.mode() == Mode::Enforce,
+        format!(
+            "the playbook's mode is {playbook}, CORDON_MODE {environment}: {} holds",
+            settings.mode().as_str()
+        ),
+    )
+}
+
+/// Which app acts, and whether it may.
+fn the_app_that_acts(settings: &Settings, report: &Report) -> Step {
+    let is_own = settings.connection.actor.is_some();
+    let roles = if is_own { &report.actor_roles } else { &report.reader_roles };
+    let may = roles.iter().flatten().any(|role| role == "Machine.Isolate");
+    let who = if is_own {
+        "an app of its own acts (DEFENDER_ACTOR_CLIENT_ID)"
+    } else {
+        "the app that reads is the one that acts: better one of its own (DEFENDER_ACTOR_CLIENT_ID)"
+    };
+    let holds = if may { "it holds Machine.Isolate" } else { "it lacks Machine.Isolate" };
+    Step::of(may, format!("{who}; {holds}"))
+}
+
+/// Whether anybody hears of what is done. A folder of files reaches whoever looks into it.
+fn the_people(settings: &Settings) -> Step {
+    let channels = settings.playbook.settings.channels.iter();
+    let here = channels.filter(|channel| channel.only_on().is_none_or(|host| host == HostKind::Local));
+    let reach: Vec<&str> =
+        here.filter(|channel| !matches!(channel, Channel::Folder { .. })).map(Channel::name).collect();
+    if reach.is_empty() {
+        Step::of(
+            false,
+            "no channel of the playbook reaches people from this machine: they would find files only",
+        )
+    } else {
+        Step::of(true, format!("people are told by {}", reach.join(", ")))
+    }
+}
+
+pub(crate) fn reader_of(connection: &Connection) -> Result<Reader, Ending> {
     let connected = connect(connection, Arc::new(RealPause));
     connected.map(|(reader, _, _)| reader).map_err(|error| Ending::attention(chain(&error)))
 }
@@ -215,7 +332,7 @@ fn here(channel: &Channel, host: HostKind) -> String {
 }
 
 /// The roles in an app's token; what is missing is added to `attention`.
-async fn roles(
+pub(crate) async fn roles(
     reader: &Reader,
     setting: &str,
     needs: &[&[&str]],
@@ -285,6 +402,15 @@ fn print(report: &Report) {
     if let Some(devices) = &report.devices {
         let counts: Vec<String> = devices.iter().map(|(class, count)| format!("{count} {class}")).collect();
         show::line(&format!("devices      {}", or_none(&counts)));
+    }
+    for (number, step) in report.to_enforce.iter().enumerate() {
+        let word = if number == 0 { "to enforce" } else { "" };
+        let ready = match step.ready {
+            Some(true) => "yes",
+            Some(false) => "no ",
+            None => "  ?",
+        };
+        show::line(&format!("{word:<13}{ready}  {}", step.said));
     }
     if report.attention.is_empty() {
         show::line("all is well");

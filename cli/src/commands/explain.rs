@@ -2,23 +2,28 @@
 //!
 //! It asks the tenant nothing, and works while a `cordon run` has the state open.
 
-use crate::{Ending, Reporting, show};
+use crate::{
+    Ending, Reporting, clock,
+    commands::{isolate::unknown_alert, isolated::ordered, release::words},
+    desk::{At, Desk},
+    show,
+};
 use clap::Args;
-use credentials::Vars;
 use jiff::Timestamp;
-use local::Store;
-use model::{AlertId, Decision, TenantId, one_line};
-use ports::{Announced, CaseRow, Claim, DeviceRow, State, StateError, Stored, Told, alert_partition};
+use model::{AlertId, Decision, Effect, EffectState, one_line};
+use ports::{
+    Acted, Announced, CaseRow, Claim, DeviceRow, HistoryEntry, StateError, Stored, Told, alert_partition,
+};
 use serde::Serialize;
-use std::sync::Arc;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cordon explain da637308392288907382_-880718168
   cordon explain --json da637308392288907382_-880718168
+  cordon explain ALERT_ID --stack cordon
 
-It reads the state file (CORDON_STATE) alone, also while a `cordon run` goes on, and asks the tenant nothing.")]
+It reads the state (CORDON_STATE) alone, also while a `cordon run` goes on, and asks the tenant nothing.")]
 pub(crate) struct Explain {
     /// The alert's id, as Defender and the mails give it
     #[arg(value_name = "ALERT_ID", allow_hyphen_values = true)]
@@ -45,60 +50,41 @@ struct Case {
     device: Option<DeviceRow>,
     /// The claim on the device as it stands now.
     claim: Option<Claim>,
+    /// That this alert has had the device isolated: it does so once.
+    acted: Option<Acted>,
 }
 
 impl Explain {
-    pub(crate) async fn run(self, vars: &Vars) -> Ending {
-        let Some(tenant) = vars.get("DEFENDER_TENANT_ID") else {
-            return Ending::settings("DEFENDER_TENANT_ID is not set");
+    pub(crate) async fn run(self, at: &At<'_>) -> Result<Ending, Ending> {
+        let desk = at.look().await?;
+        let Some(mut life) = life(&desk, &self.alert, clock::now()).await? else {
+            return Err(unknown_alert(&self.alert));
         };
-        let tenant: TenantId = match tenant.parse() {
-            Ok(tenant) => tenant,
-            Err(error) => return Ending::settings(format!("DEFENDER_TENANT_ID: {error}")),
-        };
-        let store = match Store::open_to_read(&crate::settings::state_file(vars)) {
-            Ok(store) => store,
-            Err(error) => return Ending::settings(super::run::chain(&error)),
-        };
-        let state = State::new(Arc::new(store));
-        match life(&state, &tenant, &self.alert, crate::clock::now()).await {
-            Ok(Some(mut life)) => {
-                life.cases.iter_mut().for_each(leave_out_command_lines);
-                if self.reporting.json {
-                    show::json(&life);
-                } else {
-                    tell(&life);
-                }
-                Ending::Done
-            }
-            Ok(None) => Ending::attention(format!(
-                "the state knows no alert `{}`: it was not found by a poll of this tenant into this state file \
-                 (CORDON_STATE), or it was before the first poll",
-                self.alert
-            )),
-            Err(error) => Ending::attention(super::run::chain(&error)),
+        life.cases.iter_mut().for_each(leave_out_command_lines);
+        if self.reporting.json {
+            show::json(&life);
+        } else {
+            tell(&life);
         }
+        Ok(Ending::Done)
     }
 }
 
-async fn life(
-    state: &State,
-    tenant: &TenantId,
-    alert: &AlertId,
-    now: Timestamp,
-) -> Result<Option<Life>, StateError> {
+async fn life(desk: &Desk, alert: &AlertId, now: Timestamp) -> Result<Option<Life>, StateError> {
+    let Desk { tenant, state, .. } = desk;
     let announced: Option<Stored<Announced>> = state.get(&Announced::key(tenant, alert), now).await?;
     let Some(announced) = announced else { return Ok(None) };
     let partition = alert_partition(tenant, alert);
     let rows: Vec<Stored<CaseRow>> = state.query_all(&partition, "case#", now).await?;
     let mut cases = Vec::new();
     for row in rows {
-        let (mut device, mut claim) = (None, None);
+        let (mut device, mut claim, mut acted) = (None, None, None);
         if let Some(id) = &row.value.about {
-            device = state.get::<DeviceRow>(&DeviceRow::key(tenant, id), now).await?.map(|row| row.value);
+            device = desk.device(id, now).await?;
             claim = state.get::<Claim>(&Claim::key(tenant, id), now).await?.map(|row| row.value);
+            acted = state.get::<Acted>(&Acted::key(tenant, alert, id), now).await?.map(|row| row.value);
         }
-        cases.push(Case { row: row.value, device, claim });
+        cases.push(Case { row: row.value, device, claim, acted });
     }
     let mut told: Vec<Told> =
         state.query_all::<Told>(&partition, "told#", now).await?.into_iter().map(|told| told.value).collect();
@@ -165,32 +151,55 @@ fn tell_case(case: &Case) {
         (Some(id), None) => show::line(&format!("  device    {id}, not in the cache")),
         (None, _) => show::line("  device    none that can be acted upon"),
     }
-    for entry in &case.row.history {
-        let state = entry.state.map_or(String::new(), |state| format!(" → {state}"));
+    case.row.history.iter().for_each(tell_entry);
+    if let Some(held) = &case.row.held {
+        show::line(&format!("  held      since {}: {}", show::time(held.since), one_line(&held.gate, 300)));
+        show::line("              `cordon held run` lets it go on, `cordon held drop` gives it up");
+    }
+    if let Some(acted) = &case.acted {
+        let at = show::time(acted.at);
+        show::line(&format!("  acted     {at}  the device was isolated on account of this alert, once"));
+    }
+    if let Some(claim) = &case.claim {
+        tell_claim(claim);
+    }
+}
+
+/// A judgement, or the next state of what was decided or ordered.
+fn tell_entry(entry: &HistoryEntry) {
+    let state = entry.state.map_or(String::new(), |state| format!(" → {state}"));
+    let at = show::time(entry.at);
+    let is_release = entry.effect == Effect::Release || entry.state == Some(EffectState::Released);
+    if is_release {
+        show::line(&format!("  release   {at} {state}"));
+    } else {
         show::line(&format!(
-            "  decided   {}  {}{state} (mode `{}`, revision {})",
-            show::time(entry.at),
+            "  decided   {at}  {}{state} (mode `{}`, revision {})",
             entry.decision.answer.as_str(),
             entry.decision.mode.as_str(),
             entry.revision
         ));
         reasons(&entry.decision);
-        for note in &entry.notes {
-            show::line(&format!("              note: {}", one_line(note, 300)));
-        }
-        if let Some(action) = &entry.action {
-            show::line(&format!("              machine action {action}"));
-        }
     }
-    if let Some(claim) = &case.claim {
-        show::line(&format!(
-            "  claim     {} {} since {} (generation {}, for alert {})",
-            claim.id,
-            claim.state,
-            show::time(claim.changed_at),
-            claim.generation,
-            claim.alert
-        ));
+    for note in &entry.notes {
+        show::line(&format!("              note: {}", one_line(note, 300)));
+    }
+    if let Some(action) = &entry.action {
+        show::line(&format!("              machine action {action}"));
+    }
+}
+
+fn tell_claim(claim: &Claim) {
+    let account = claim.alert.as_ref().map_or("no alert".to_owned(), |alert| format!("alert {alert}"));
+    show::line(&format!(
+        "  claim     {} {} since {} (generation {}, for {account})",
+        claim.id,
+        words(claim.effect, claim.state),
+        show::time(claim.changed_at),
+        claim.generation,
+    ));
+    if let Some(order) = &claim.order {
+        show::line(&format!("              {}", ordered(order)));
     }
 }
 

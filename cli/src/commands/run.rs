@@ -11,6 +11,7 @@ use crate::{
 use clap::Args;
 use credentials::{Calls, Vars};
 use defender::{ApiError, RealPause, connect};
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, HostError, Parts, PollError, Store, Worked};
 use ports::{Count, QueueName};
@@ -73,7 +74,8 @@ impl Run {
     }
 }
 
-fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Box<dyn Error>> {
+/// The steps with these settings over this store.
+pub(crate) fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Box<dyn Error>> {
     let (reader, responder, calls) = connect(&settings.connection, Arc::new(RealPause))?;
     let parts = Parts {
         tenant: settings.connection.tenant.clone(),
@@ -155,8 +157,14 @@ fn attention(summary: &Summary, waiting: Option<Timestamp>) -> Vec<String> {
     let mut all = Vec::new();
     if summary.dead_letters > 0 {
         all.push(format!(
-            "{} messages or records were set aside; the table dead_letters of the state file holds them with their reasons",
+            "{} messages or records were set aside; `cordon dead-letters` shows them with their reasons",
             summary.dead_letters
+        ));
+    }
+    if summary.held() > 0 {
+        all.push(format!(
+            "{} isolations were held back: `cordon held` says by what, and how they go on",
+            summary.held()
         ));
     }
     if isolations.failed + isolations.timed_out > 0 {
@@ -212,9 +220,7 @@ async fn forever(host: &Host, interval: SignedDuration) -> Ending {
         tokio::join!(
             poll(host, interval, stopped.clone()),
             track(host, stopped.clone()),
-            consuming(QueueName::AlertsFound),
-            consuming(QueueName::AlertsEnriched),
-            consuming(QueueName::ActionsTaken),
+            join_all(QueueName::ALL.map(consuming)),
         )
     };
     let interrupt = async {

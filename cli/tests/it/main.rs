@@ -12,14 +12,18 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod brakes;
 mod check;
+mod dead_letters;
 mod demo;
 mod explain;
+mod hands;
 mod once;
 mod secrets;
 mod service;
 mod settings;
 mod site;
 mod state;
+mod status;
 mod steady;
 mod usage;

@@ -118,7 +118,7 @@ fn the_text_for_people_holds_the_same_numbers() {
     let text = site.cordon(&["run", "--once"]).well();
     for line in [
         "alerts         1 found, 1 enriched",
-        "decisions      1 isolate, 0 propose, 0 none, 0 refused",
+        "decisions      1 isolate, 0 propose, 0 none, 0 refused; 0 held back, 0 not carried out",
         "isolations     1 requested, 0 adopted, 1 succeeded, 0 failed, 0 timed out; now 0 pending, 0 unknown",
         "notifications  2 sent, 0 failed",
         "dead letters   0",
@@ -158,12 +158,12 @@ fn a_record_that_cannot_be_read_is_set_aside_and_its_neighbour_is_handled() {
     let ended = site.cordon(&["run", "--once", "--json"]);
     let summary = ended.json();
     assert_eq!((&summary["found"], &summary["dead_letters"]), (&json!(1), &json!(1)));
-    ended.complains(1, &["set aside", "dead_letters"]);
+    ended.complains(1, &["set aside", "`cordon dead-letters`"]);
 }
 
 #[test]
 fn a_hundred_alerts_on_a_hundred_devices_isolate_each_once() {
-    let site = Site::new(many_high(100)).enforcing();
+    let site = Site::new(many_high(100)).enforcing().unlimited();
     let summary = site.cordon(&["run", "--once", "--json"]).json();
     assert_eq!(summary["isolations"]["succeeded"], json!(100), "{summary}");
     assert_eq!(site.simulator.count("POST isolate"), 100);
@@ -174,7 +174,7 @@ fn a_hundred_alerts_on_a_hundred_devices_isolate_each_once() {
 
 #[test]
 fn a_run_that_is_killed_goes_on_where_it_was_and_isolates_each_device_once() {
-    let site = Site::new(many_high(60)).enforcing();
+    let site = Site::new(many_high(60)).enforcing().unlimited();
     let run = site.start(&["run", "--once"]);
     wait_until("some isolations", || site.simulator.count("POST isolate") >= 20);
     drop(run);

@@ -225,6 +225,49 @@ fn no_command_shows_a_secret_when_all_goes_well() {
 }
 
 #[test]
+fn no_order_and_no_look_at_the_state_shows_a_secret() {
+    let (mail_port, _) = echoing_mail_server();
+    // A record without an id, which is set aside as it came.
+    let record = serde_json::json!({
+        "severity": "High", "lastUpdateTime": ago(2), "evidence": [{"processCommandLine": COMMAND_LINE}]
+    });
+    let site = planted(world().raw_alert(record), mail_port);
+    site.cordon(&["run", "--once"]).complains(1, &["`cordon dead-letters`"]);
+    for command in [
+        &["status"][..],
+        &["isolated"],
+        &["held"],
+        &["limits"],
+        &["dead-letters"],
+        &["dead-letters", "show", "1"],
+        &["pause", "--comment", "drill"],
+        &["release", DEVICE, "--comment", "drill"],
+        &["isolate", DEVICE, "--comment", "drill"],
+        &["resume", "--comment", "drill"],
+        &["held", "run", "--all", "--comment", "drill"],
+        &["held", "drop", "--all", "--comment", "drill"],
+        &["limits", "raise", "--to", "50", "--for", "1h", "--comment", "drill"],
+        &["dead-letters", "redrive", "--all"],
+    ] {
+        for arguments in [command, &[command, &["--json"]].concat()] {
+            let ended = site.cordon(arguments);
+            assert!([0, 1].contains(&ended.code), "{ended:?}");
+            assert_silent(&arguments.join(" "), &ended);
+        }
+    }
+    assert_eq!(site.effects()[..2], ["POST isolate", "POST unisolate"], "the secrets are good ones");
+    assert_files_are_silent(&site);
+    // The same where a secret is refused, and where nothing answers.
+    let refused = planted(world().app("actor", "another", DEFAULT_ROLES), mail_port);
+    refused.cordon(&["run", "--once"]);
+    for command in [&["status"][..], &["release", DEVICE, "--comment", "drill", "--wait", "1s"]] {
+        let ended = refused.cordon(command);
+        assert!([0, 1].contains(&ended.code), "{ended:?}");
+        assert_silent(&command.join(" "), &ended);
+    }
+}
+
+#[test]
 fn no_command_shows_a_secret_that_is_refused() {
     let (mail_port, _) = echoing_mail_server();
     let refused =

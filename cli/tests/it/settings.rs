@@ -133,20 +133,6 @@ fn a_playbook_whose_channels_are_all_elsewhere_is_refused() {
 }
 
 #[test]
-fn enforcing_is_refused_unless_the_service_is_on_this_machine() {
-    let mut site =
-        Site::new(one_high()).enforcing().with("DEFENDER_API_URL", "https://127.0.0.2.example.com");
-    refused(&site, &["CORDON_MODE says `enforce`", "DEFENDER_API_URL", "CORDON_MODE=observe"]);
-    // The same where nothing is overridden, and where it is the playbook that says so.
-    site.unset("DEFENDER_API_URL");
-    refused(&site, &["CORDON_MODE says `enforce`"]);
-    site.unset("CORDON_MODE");
-    site.write_playbook("playbook.toml", "mode = \"enforce\"\n");
-    let ended = refused(&site, &["`mode` in playbook.toml says `enforce`"]);
-    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
-}
-
-#[test]
 fn a_playbook_that_cannot_be_read_is_named_with_its_path() {
     let mut site = Site::new(one_high()).with("CORDON_PLAYBOOK", "nowhere");
     refused(&site, &["CORDON_PLAYBOOK `nowhere`", "nowhere/playbook.toml", "No such file"]);

@@ -73,6 +73,14 @@ pub(crate) fn many_high(count: usize) -> World {
     world
 }
 
+pub(crate) fn tenant() -> model::TenantId {
+    simulator::DEFAULT_TENANT.parse().unwrap()
+}
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
     pub(crate) simulator: Simulator,
@@ -136,6 +144,45 @@ impl Site {
         }
         fs::write(own.join(file), text).unwrap();
         self.set("CORDON_PLAYBOOK", "own-playbook");
+    }
+
+    /// Under these limits, as playbook.toml has them; everything else as shipped.
+    pub(crate) fn limited(mut self, limits: &str) -> Site {
+        let shipped = fs::read_to_string(Path::new(SHIPPED).join("playbook.toml")).unwrap();
+        self.write_playbook(
+            "playbook.toml",
+            &shipped.replace("[limits]\n", &format!("[limits]\n{limits}\n")),
+        );
+        self
+    }
+
+    /// Under limits that nothing reaches.
+    pub(crate) fn unlimited(self) -> Site {
+        self.limited("per_hour = 1000\nper_day = 1000\nat_one_time_least = 1000\nbreaker_devices = 1000")
+    }
+
+    /// The state file as the program itself sees it.
+    pub(crate) fn state(&self) -> ports::State {
+        ports::State::new(Arc::new(local::Store::open_beside(&self.path("cordon.db")).unwrap()))
+    }
+
+    /// Writes one row of the state.
+    pub(crate) fn put<T: serde::Serialize>(&self, key: ports::Key, value: &T) {
+        let write = ports::Write::put(key, value, ports::Expect::Any, None).unwrap();
+        block_on(self.state().commit(&[write], now())).unwrap();
+    }
+
+    /// One row of the state.
+    pub(crate) fn get<T: serde::de::DeserializeOwned>(&self, key: &ports::Key) -> Option<T> {
+        block_on(self.state().get(key, now())).unwrap().map(|row| row.value)
+    }
+
+    /// The message bodies that wait in a queue, in the order in which they were sent.
+    pub(crate) fn waiting(&self, queue: &str) -> Vec<Value> {
+        let state = rusqlite::Connection::open(self.path("cordon.db")).unwrap();
+        let mut rows = state.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY id").unwrap();
+        let bodies = rows.query_map([queue], |row| row.get::<_, String>(0)).unwrap();
+        bodies.map(|body| serde_json::from_str(&body.unwrap()).unwrap()).collect()
     }
 
     /// This program within the site: its folder, its settings and nothing else.

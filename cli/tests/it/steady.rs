@@ -48,7 +48,7 @@ fn an_alert_that_comes_later_is_found_by_the_next_poll() {
 
 #[test]
 fn what_it_has_not_done_when_it_is_stopped_the_next_run_does() {
-    let site = Site::new(many_high(200)).enforcing();
+    let site = Site::new(many_high(200)).enforcing().unlimited();
     let run = site.start(&["run"]);
     wait_until("the first isolation", || site.simulator.count("POST isolate") > 0);
     stops(run);

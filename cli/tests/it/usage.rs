@@ -2,12 +2,34 @@
 
 use crate::site::Site;
 
+const EVERY: [&str; 18] = [
+    "demo",
+    "run",
+    "check",
+    "status",
+    "explain",
+    "isolated",
+    "isolate",
+    "release",
+    "pause",
+    "resume",
+    "held",
+    "held run",
+    "held drop",
+    "limits",
+    "limits raise",
+    "limits close",
+    "dead-letters",
+    "dead-letters redrive",
+];
+
 #[test]
 fn without_a_command_it_shows_its_help_and_ends_with_2() {
     let site = Site::bare();
     let ended = site.cordon(&[]);
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
-    for word in ["demo", "run", "check", "explain", "cordon demo", "Exit codes"] {
+    for word in ["demo", "run", "check", "explain", "status", "release", "pause", "cordon demo", "Exit codes"]
+    {
         assert!(ended.stderr.contains(word), "`{word}` in {}", ended.stderr);
     }
 }
@@ -20,6 +42,16 @@ fn the_help_teaches_every_command_setting_and_exit_code() {
         "run",
         "check",
         "explain",
+        "status",
+        "isolated",
+        "isolate",
+        "release",
+        "pause",
+        "resume",
+        "held",
+        "limits",
+        "dead-letters",
+        "--stack",
         "--env-file",
         "DEFENDER_TENANT_ID",
         "DEFENDER_CLIENT_ID",
@@ -45,19 +77,21 @@ fn the_help_teaches_every_command_setting_and_exit_code() {
 #[test]
 fn the_help_of_every_command_shows_how_it_is_used() {
     let site = Site::bare();
-    for command in ["demo", "run", "check", "explain"] {
-        let help = site.cordon(&[command, "--help"]).well();
+    for command in EVERY {
+        let words: Vec<&str> = command.split(' ').collect();
+        let help = site.cordon(&[&words[..], &["--help"]].concat()).well();
         assert!(help.contains("Example"), "{command}: {help}");
         assert!(help.matches(&format!("  cordon {command}")).count() >= 1, "{command}: {help}");
-        let short = site.cordon(&[command, "-h"]).well();
+        let short = site.cordon(&[&words[..], &["-h"]].concat()).well();
         assert_eq!(short, help, "there is nothing to be found out only by the longer one");
     }
 }
 
 #[test]
 fn every_command_that_reports_takes_json() {
-    for command in ["run", "check", "explain"] {
-        let help = Site::bare().cordon(&[command, "--help"]).well();
+    for command in EVERY.iter().filter(|command| **command != "demo") {
+        let words: Vec<&str> = command.split(' ').collect();
+        let help = Site::bare().cordon(&[&words[..], &["--help"]].concat()).well();
         assert!(help.contains("--json"), "{command}: {help}");
     }
 }

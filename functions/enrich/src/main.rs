@@ -3,7 +3,7 @@
 use defender::{RealPause, connect};
 use enrich::Enrich;
 use jiff::SignedDuration;
-use ports::{QueueName, Tally};
+use ports::{QueueName, Tally, dispatch};
 use std::sync::Arc;
 
 /// A message is not begun when less time is left.
@@ -11,9 +11,10 @@ const NEEDS: SignedDuration = SignedDuration::from_secs(15);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let own = Some(QueueName::AlertsFound);
     let (function, connection) =
-        aws::start(own, &[QueueName::AlertsEnriched], |settings| settings.connection())?;
+        aws::start(&[QueueName::AlertsFound], &[QueueName::AlertsEnriched], |settings| {
+            settings.connection()
+        })?;
     let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
     let enrich = Enrich {
         tenant: function.tenant.clone(),
@@ -22,5 +23,8 @@ async fn main() -> Result<(), aws::Error> {
         state: function.state.clone(),
         tally: Tally::default(),
     };
-    function.consume(QueueName::AlertsFound, NEEDS, |found, now| enrich.handle(found, now)).await
+    let step = async |_: QueueName, body: &str, now| {
+        dispatch(&enrich.tenant, body, now, |found| enrich.handle(found, now)).await
+    };
+    function.consume(NEEDS, step).await
 }

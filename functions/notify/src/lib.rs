@@ -1,4 +1,5 @@
-//! notify: tells people what became of an alert, once per channel, in the words of the effect's state.
+//! notify: tells people what became of an alert, and what else they have to know, once per channel, in the words of
+//! the effect's state.
 //!
 //! It decides nothing and touches nothing in the tenant. A channel that has taken a message is remembered by its
 //! `Told` row, so that a redelivery tells only those that were not told yet. That is at least once: a channel
@@ -6,23 +7,26 @@
 
 mod channels;
 mod defang;
+mod effect;
 mod evidence;
 mod letter;
+mod line;
 mod mask;
+mod notice;
 mod outcome;
 mod page;
 mod render;
 mod wrap;
 
 pub use channels::{Channel, open};
-pub use render::{Mail, render};
+pub use render::{Mail, render, render_notice};
 
 use channels::Undelivered;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use letter::Letter;
-use model::{ActionTaken, Envelope, MessageId};
-use ports::{CommitError, Count, Disposition, Expect, State, StateError, Tally, Told, Write};
+use model::{ActionTaken, Body, Envelope, MessageId, Notice, TenantId};
+use ports::{CommitError, Count, Disposition, Expect, Key, State, StateError, Tally, Told, Write, dispatch};
 
 /// How soon, at first and at last, those channels are tried again that failed: the wait grows with the message's
 /// age, because a mail server that asks to come back later means minutes.
@@ -58,54 +62,85 @@ impl Notify {
         Notify { channels, state, tally, portal }
     }
 
-    /// Tells every channel that was not told yet. All are tried, whatever becomes of the others; those
-    /// that failed are tried again for a day.
+    /// One message of the queue, of whichever kind it says it is.
+    pub async fn take(&self, tenant: &TenantId, body: &str, now: Timestamp) -> Disposition {
+        if model::kind_of(body).as_deref() == Some(Notice::KIND) {
+            return dispatch(tenant, body, now, |notice| self.handle_notice(notice, now)).await;
+        }
+        dispatch(tenant, body, now, |taken| self.handle(taken, now)).await
+    }
+
+    /// Tells what became of an alert, if people are to be told.
     pub async fn handle(&self, message: Envelope<ActionTaken>, now: Timestamp) -> Disposition {
         if !message.body.decision.tell {
             return Disposition::Done;
         }
+        let (body, tenant, id) = (&message.body, &message.tenant, &message.id);
+        let news = News {
+            letter: Letter {
+                mail: render(body, &self.portal, message.occurred_at, id),
+                id: id.clone(),
+                story: story(&message),
+                occurred_at: message.occurred_at,
+            },
+            trace: &message.trace,
+            key: &|channel| Told::key(tenant, &body.alert.id, id, channel),
+        };
+        self.tell_all(&news, now).await
+    }
+
+    /// Tells what is not the outcome of an alert.
+    pub async fn handle_notice(&self, message: Envelope<Notice>, now: Timestamp) -> Disposition {
+        let (tenant, id) = (&message.tenant, &message.id);
+        let news = News {
+            letter: Letter {
+                mail: render_notice(&message.body, &self.portal, message.occurred_at, id),
+                id: id.clone(),
+                story: story_of_notice(&message),
+                occurred_at: message.occurred_at,
+            },
+            trace: &message.trace,
+            key: &|channel| Told::of_notice(tenant, id, channel),
+        };
+        self.tell_all(&news, now).await
+    }
+
+    /// Tells every channel that was not told yet. All are tried, whatever becomes of the others; those
+    /// that failed are tried again for a day.
+    async fn tell_all(&self, news: &News<'_>, now: Timestamp) -> Disposition {
+        let (id, trace) = (&news.letter.id, news.trace);
         if self.channels.is_empty() {
-            tracing::warn!(id = %message.id, trace = %message.trace, "nobody is told: there is no channel");
+            tracing::warn!(%id, trace, "nobody is told: there is no channel");
             return Disposition::Done;
         }
-        let letter = Letter {
-            mail: render(&message.body, &self.portal, message.occurred_at, &message.id),
-            id: message.id.clone(),
-            story: story(&message),
-            occurred_at: message.occurred_at,
-        };
         // At the same time, so that one that hangs takes no time from the others.
-        let told = self.channels.iter().map(|channel| self.tell(channel, &letter, &message, now));
+        let told = self.channels.iter().map(|channel| self.tell(channel, news, now));
         let mut failures = Vec::new();
         for (channel, told) in self.channels.iter().zip(join_all(told).await) {
             if let Err(failure) = told {
-                tracing::warn!(channel = channel.name(), id = %message.id, trace = %message.trace, "{failure}");
+                tracing::warn!(channel = channel.name(), %id, trace, "{failure}");
                 failures.push(failure.to_string());
             }
         }
-        if failures.is_empty() { Disposition::Done } else { again(&message, failures.join("; "), now) }
+        let since = news.letter.occurred_at;
+        if failures.is_empty() { Disposition::Done } else { again(since, failures.join("; "), now) }
     }
 
-    async fn tell(
-        &self,
-        channel: &Channel,
-        letter: &Letter,
-        message: &Envelope<ActionTaken>,
-        now: Timestamp,
-    ) -> Result<(), NotTold> {
+    async fn tell(&self, channel: &Channel, news: &News<'_>, now: Timestamp) -> Result<(), NotTold> {
         let name = channel.name();
-        let key = Told::key(&message.tenant, &message.body.alert.id, &message.id, name);
+        let key = (news.key)(name);
         let unreadable = |source| NotTold::Unreadable { channel: name.to_owned(), source };
         if self.state.get::<Told>(&key, now).await.map_err(unreadable)?.is_some() {
             return Ok(());
         }
-        if let Err(undelivered) = channel.deliver(letter).await {
+        if let Err(undelivered) = channel.deliver(&news.letter).await {
             self.tally.one(Count::NotificationsFailed);
             return Err(undelivered.into());
         }
         self.tally.one(Count::NotificationsSent);
-        tracing::info!(channel = name, id = %message.id, trace = %message.trace, "told");
-        let told = Told { at: now, channel: name.to_owned(), subject: letter.mail.subject.clone() };
+        tracing::info!(channel = name, id = %news.letter.id, trace = news.trace, "told");
+        let subject = news.letter.mail.subject.clone();
+        let told = Told { at: now, channel: name.to_owned(), subject };
         let not_written = |why: String| NotTold::ToldButNotWritten { channel: name.to_owned(), why };
         let write = Write::put(key, &told, Expect::Any, Told::expires(now))
             .map_err(|error| not_written(error.to_string()))?;
@@ -113,9 +148,17 @@ impl Notify {
     }
 }
 
+/// What every channel is to be told.
+struct News<'a> {
+    letter: Letter,
+    trace: &'a str,
+    /// Where it is remembered that a channel was told.
+    key: &'a (dyn Fn(&str) -> Key + Sync),
+}
+
 /// Waiting for a channel is not failing, so that an hour without a mail server loses nothing; but it has an end.
-fn again(message: &Envelope<ActionTaken>, why: String, now: Timestamp) -> Disposition {
-    let age = now.duration_since(message.occurred_at);
+fn again(since: Timestamp, why: String, now: Timestamp) -> Disposition {
+    let age = now.duration_since(since);
     if age >= PATIENCE {
         return Disposition::Reject {
             reason: format!("could not be told for {} h: {why}", PATIENCE.as_hours()),
@@ -131,5 +174,14 @@ fn story(message: &Envelope<ActionTaken>) -> MessageId {
     match message.body.device.known() {
         Some(device) => MessageId::of("story", &[tenant, "device", device.id.as_str()]),
         None => MessageId::of("story", &[tenant, "alert", message.body.alert.id.as_str()]),
+    }
+}
+
+/// A notice about a device belongs to the device's story; the others are about Cordon itself.
+fn story_of_notice(message: &Envelope<Notice>) -> MessageId {
+    let tenant = message.tenant.as_str();
+    match &message.body.device {
+        Some(device) => MessageId::of("story", &[tenant, "device", device.as_str()]),
+        None => MessageId::of("story", &[tenant, "cordon"]),
     }
 }

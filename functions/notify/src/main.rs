@@ -1,4 +1,4 @@
-//! notify as a Lambda function, on the queue of outcomes. What it does stands in the library.
+//! notify as a Lambda function, on the queue of outcomes and notices. What it does stands in the library.
 
 use jiff::SignedDuration;
 use notify::Notify;
@@ -9,7 +9,7 @@ const NEEDS: SignedDuration = SignedDuration::from_secs(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let (function, (endpoints, channels)) = aws::start(Some(QueueName::ActionsTaken), &[], |settings| {
+    let (function, (endpoints, channels)) = aws::start(&[QueueName::ActionsTaken], &[], |settings| {
         let endpoints = settings.endpoints();
         let playbook = settings.playbook(policy::Settings::read);
         let channels = playbook.map(|playbook| {
@@ -20,5 +20,7 @@ async fn main() -> Result<(), aws::Error> {
         Some((endpoints?, channels?))
     })?;
     let notify = Notify::new(channels, function.state.clone(), Tally::default(), endpoints.portal);
-    function.consume(QueueName::ActionsTaken, NEEDS, |taken, now| notify.handle(taken, now)).await
+    let tenant = function.tenant.clone();
+    let step = async |_: QueueName, body: &str, now| notify.take(&tenant, body, now).await;
+    function.consume(NEEDS, step).await
 }

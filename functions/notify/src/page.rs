@@ -5,11 +5,12 @@
 
 use crate::{
     evidence::{Entry, entries, show, time},
+    line::Line,
     outcome::outcome,
 };
 use jiff::Timestamp;
 use model::{
-    ActionTaken, Alert, Answer, Device, DeviceFact, EffectState, MessageId, Severity, User, one_line,
+    ActionTaken, Alert, Answer, Device, DeviceFact, Effect, EffectState, MessageId, Severity, User, one_line,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -28,7 +29,7 @@ pub(crate) struct Page {
     pub(crate) colour: &'static str,
     pub(crate) title: String,
     /// Paragraphs under headings. Empty ones are left out.
-    pub(crate) chapters: Vec<(&'static str, Vec<String>)>,
+    pub(crate) chapters: Vec<(&'static str, Vec<Line>)>,
     pub(crate) links: Vec<(&'static str, String)>,
     pub(crate) tables: Vec<(&'static str, Vec<(&'static str, String)>)>,
     pub(crate) evidence: Vec<Entry>,
@@ -44,14 +45,14 @@ pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, me
     let (evidence, more_evidence) = entries(alert);
     let subject =
         [&severity, &outcome.phrase, &bare_name, &alert.title].map(|part| for_subject(part)).join(" · ");
-    let mut chapters = vec![
+    let chapters = told(vec![
         ("What happened", outcome.meaning),
         ("Why", why(taken)),
         ("What to do next", outcome.next),
         ("How to undo it", outcome.undo),
-    ];
-    chapters.retain(|(_, paragraphs)| !paragraphs.iter().all(String::is_empty));
+    ]);
     Page {
+        sender: sender(&chapters, message),
         subject: one_line(&format!("[Cordon] {subject}"), 250),
         headline: show(&outcome.headline, 300),
         colour: colour(alert.severity.as_ref()),
@@ -66,16 +67,32 @@ pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, me
         ],
         evidence,
         more_evidence,
-        sender: format!(
-            "Sent by Cordon, automated response for Microsoft Defender for Endpoint (message {}).",
-            show(message.as_str(), 200)
-        ),
     }
+}
+
+/// The chapters that say something.
+pub(crate) fn told(mut chapters: Vec<(&'static str, Vec<Line>)>) -> Vec<(&'static str, Vec<Line>)> {
+    chapters.retain(|(_, lines)| !lines.iter().all(Line::is_empty));
+    chapters
+}
+
+/// The last line, and where commands are given if there are any.
+pub(crate) fn sender(chapters: &[(&'static str, Vec<Line>)], message: &MessageId) -> String {
+    let commands = chapters.iter().flat_map(|(_, lines)| lines).any(Line::is_command);
+    let commands = if commands {
+        "Give commands where Cordon runs; for a deployment, add --stack and its name. "
+    } else {
+        ""
+    };
+    let message = show(message.as_str(), 200);
+    format!(
+        "{commands}Sent by Cordon, automated response for Microsoft Defender for Endpoint (message {message})."
+    )
 }
 
 /// A part of the subject that cannot pass for two parts, nor for an encoded word (`=?utf-8?q?…?=`), which mail
 /// programs decode into whatever it hides, line breaks included.
-fn for_subject(part: &str) -> String {
+pub(crate) fn for_subject(part: &str) -> String {
     one_line(&one_line(part, 120).replace('·', " ").replace("=?", "= ?"), 130)
 }
 
@@ -106,13 +123,13 @@ fn device_name(taken: &ActionTaken) -> String {
 }
 
 /// A name that could be mistaken for our own words is put in quotes.
-fn quoted(name: &str) -> String {
-    let plain = name == "an unknown device"
+pub(crate) fn quoted(name: &str) -> String {
+    let plain = ["an unknown device", "a device"].contains(&name)
         || name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "'")) }
 }
 
-fn why(taken: &ActionTaken) -> Vec<String> {
+fn why(taken: &ActionTaken) -> Vec<Line> {
     let decision = &taken.decision;
     let notes = |label: &str, notes: &[model::PolicyNote]| -> Vec<String> {
         let say = |note: &model::PolicyNote| {
@@ -121,12 +138,15 @@ fn why(taken: &ActionTaken) -> Vec<String> {
         limited(notes.iter().map(say).collect())
     };
     let doubts = decision.doubts.iter().map(|doubt| format!("Doubt: {}", show(doubt, 300))).collect();
-    [notes("For it", &decision.permitted_by), notes("Against it", &decision.forbidden_by), limited(doubts)]
-        .concat()
+    let gates = taken.notes.iter().filter(|_| taken.state == Some(EffectState::Held));
+    let gates = gates.map(|gate| format!("Held back: {}", show(gate, 300))).collect();
+    let spoke =
+        [notes("For it", &decision.permitted_by), notes("Against it", &decision.forbidden_by)].concat();
+    [spoke, limited(doubts), limited(gates)].concat().into_iter().map(Line::Said).collect()
 }
 
 /// The first of them, and how many more there are.
-fn limited(mut all: Vec<String>) -> Vec<String> {
+pub(crate) fn limited(mut all: Vec<String>) -> Vec<String> {
     let left = all.len().saturating_sub(MAX_LIST);
     all.truncate(MAX_LIST);
     if left > 0 {
@@ -135,8 +155,13 @@ fn limited(mut all: Vec<String>) -> Vec<String> {
     all
 }
 
+/// A page of the portal.
+pub(crate) fn link(portal: &str, kind: &str, id: &str) -> String {
+    format!("{portal}/{kind}/{}", utf8_percent_encode(id, UNRESERVED))
+}
+
 fn links(taken: &ActionTaken, portal: &str) -> Vec<(&'static str, String)> {
-    let link = |kind: &str, id: &str| format!("{portal}/{kind}/{}", utf8_percent_encode(id, UNRESERVED));
+    let link = |kind: &str, id: &str| link(portal, kind, id);
     let mut links = vec![("Alert", link("alerts", taken.alert.id.as_str()))];
     links.extend(taken.device.known().map(|device| ("Device", link("machines", device.id.as_str()))));
     let incident = taken.alert.incident_id.as_deref().map(|id| one_line(id, 100)).filter(|id| !id.is_empty());
@@ -197,6 +222,8 @@ fn response_table(taken: &ActionTaken) -> Vec<(&'static str, String)> {
     let mut rows = Rows::default();
     rows.add("Answer", Some(taken.decision.answer.as_str().to_owned()));
     rows.add("Mode", Some(taken.decision.mode.as_str().to_owned()));
+    let released = taken.effect == Effect::Release;
+    rows.add("Effect", released.then(|| taken.effect.word().to_owned()));
     rows.add("State", Some(taken.state.map_or("nothing was to be done", EffectState::word).to_owned()));
     let isolates = matches!(taken.decision.answer, Answer::Isolate | Answer::Propose);
     rows.add("Type", isolates.then(|| taken.decision.isolation_type.as_str().to_owned()));

@@ -3,12 +3,14 @@
 //! Pure: the same outcome gives the same mail. Who gets it and how is the channels' business.
 
 use crate::{
+    line::Line,
+    notice,
     page::{Page, page},
     wrap::wrap,
 };
 use askama::Template;
 use jiff::Timestamp;
-use model::{ActionTaken, MessageId};
+use model::{ActionTaken, MessageId, Notice};
 
 /// What people read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,14 @@ struct Html<'a> {
 impl Text<'_> {
     fn para(&self, text: &str) -> String {
         wrap(text, "  ", 2)
+    }
+
+    /// A command is never broken, and further in than words, so that nobody's words pass for one.
+    fn line(&self, line: &Line) -> String {
+        match line {
+            Line::Said(text) => self.para(text),
+            Line::Command(text) => format!("    {text}"),
+        }
     }
 
     fn headline(&self) -> String {
@@ -63,7 +73,15 @@ impl Text<'_> {
 
 /// What is said of an outcome. `portal` is the address of the portal, `occurred_at` the message's time.
 pub fn render(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
-    let page = page(taken, portal, occurred_at, message_id);
+    mail(page(taken, portal, occurred_at, message_id))
+}
+
+/// What is said of a notice, likewise.
+pub fn render_notice(notice: &Notice, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
+    mail(notice::page(notice, portal, occurred_at, message_id))
+}
+
+fn mail(page: Page) -> Mail {
     let text = Text { page: &page }.render();
     let html = Html { page: &page }.render();
     // Writing into memory does not fail; if it ever did, the bare outcome must still get through.

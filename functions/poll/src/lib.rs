@@ -10,7 +10,9 @@ mod devices;
 use defender::{ApiError, Call, Next, PAGE, Reader, TICK, Window, after};
 use jiff::{SignedDuration, Timestamp};
 use model::{Mode, TenantId};
-use ports::{CommitError, Cursor, Expect, Queue, QueueError, State, StateError, Stored, Tally, Write};
+use ports::{
+    CommitError, Cursor, Expect, Queue, QueueError, State, StateError, Stored, Tally, Trouble, Write,
+};
 
 /// How far a poll reaches past its own clock: the service's clock may be ahead. Less than any overlap.
 const SKEW: SignedDuration = SignedDuration::from_secs(30);
@@ -69,8 +71,22 @@ pub enum PollError {
 }
 
 impl Poll {
-    /// One poll, up to `now`.
+    /// One poll, up to `now`. Why one failed is remembered for `cordon status`.
     pub async fn run(&self, now: Timestamp) -> Result<Polled, PollError> {
+        let polled = self.read(now).await;
+        if let Err(error) = &polled {
+            let why = std::error::Error::source(error)
+                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            let trouble = Trouble { at: now, why: model::one_line(&why, 1_000) };
+            let write = Write::put(Trouble::key(&self.tenant, "poll"), &trouble, Expect::Any, None)?;
+            if let Err(error) = self.state.commit(&[write], now).await {
+                tracing::warn!(%error, "why the poll failed was not written down");
+            }
+        }
+        polled
+    }
+
+    async fn read(&self, now: Timestamp) -> Result<Polled, PollError> {
         let key = Cursor::key(&self.tenant);
         let stored: Option<Stored<Cursor>> = self.state.get(&key, now).await?;
         let is_first = stored.is_none();

@@ -8,10 +8,10 @@ use std::sync::Arc;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
     let (function, (connection, playbook, environment_mode, lookback)) =
-        aws::start(Some(QueueName::AlertsFound), &[], |settings| {
+        aws::start(&[QueueName::AlertsFound], &[], |settings| {
             let connection = settings.connection();
             let playbook = settings.playbook(policy::Settings::read);
-            let mode = settings.mode(connection.as_ref(), playbook.as_ref().map(|playbook| playbook.mode));
+            let mode = settings.mode();
             let lookback = settings.lookback();
             Some((connection?, playbook?, mode, lookback?))
         })?;

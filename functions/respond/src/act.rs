@@ -6,54 +6,63 @@
 
 use crate::{
     Respond, SOON, Stop, Work,
-    claims::{Held, Requesting},
+    claims::{Let, Requesting, accepted, is_spent, kind_of, next_look},
     later,
     standing::{Standing, standing},
     what_follows,
 };
-use defender::{ApiError, EFFECT_TIMEOUT, Reached};
+use defender::{ApiError, Failed, Reached};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionKind, ActionStatus, ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceId,
-    EffectState, MachineAction, Mode, one_line,
+    ActionKind, ActionStatus, ActionTaken, Alert, Answer, Cause, Decision, Device, DeviceFact, DeviceId,
+    Effect, EffectState, MachineAction, Mode, one_line,
 };
-use ports::{Claim, Count};
+use ports::{Acted, Claim, Count, Event, Gate, Stored, Wish};
 
 /// For how long an open isolation counts as open without asking the service.
 const RECENT: SignedDuration = SignedDuration::from_mins(1);
-
-/// When a missing answer is looked for again at first: a call that was under way has ended by then.
-const LOOK: SignedDuration = SignedDuration::from_secs(EFFECT_TIMEOUT.as_secs().cast_signed());
 
 /// A decided isolation that has not been asked for after this time is news.
 pub(crate) const LONG: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was read just before the call.
-struct Fresh {
-    alert: Alert,
-    device: DeviceFact,
-    decision: Decision,
-    actions: Vec<MachineAction>,
+pub(crate) struct Fresh {
+    pub(crate) alert: Alert,
+    pub(crate) device: DeviceFact,
+    pub(crate) decision: Decision,
+    pub(crate) actions: Vec<MachineAction>,
+}
+
+/// What an answer to an effect means.
+pub(crate) enum Heard {
+    /// The service has it, under our mark.
+    Ours(MachineAction),
+    /// The service answered with somebody else's machine action, which was under way.
+    Others(MachineAction),
+    /// Whether the service has it is not known.
+    Nothing(String),
+    /// The service does not have it.
+    No(ApiError),
 }
 
 impl Respond {
     /// The request that was made on account of this alert and of which its message has not heard the end, because
     /// the answer was lost or whoever asked has died. It is settled whatever would be decided by now: the alert may
     /// have become too old, or the mode another one, and the device may be cut off all the same.
-    pub(crate) async fn own_request(&self, work: &Work) -> Result<Option<Held>, Stop> {
+    pub(crate) async fn own_request(&self, work: &Work) -> Result<Option<Stored<Claim>>, Stop> {
         let Some(device) = work.device_id() else { return Ok(None) };
-        let held = self.read_claim(device, work.now).await?;
-        Ok(held.filter(|held| is_awaited(work, &held.claim)))
+        let held = self.claims().read(device, work.now).await?;
+        Ok(held.filter(|held| is_awaited(work, &held.value)))
     }
 
     /// Settles the request that [`Respond::own_request`] has found.
-    pub(crate) async fn settle_own(&self, work: &mut Work, held: Held) -> Result<(), Stop> {
-        match held.claim.state {
+    pub(crate) async fn settle_own(&self, work: &mut Work, held: Stored<Claim>) -> Result<(), Stop> {
+        match held.value.state {
             EffectState::Requesting | EffectState::Unknown => {
-                let device = held.claim.device.clone();
+                let device = held.value.device.clone();
                 Box::pin(self.look_for_own(work, &device, held)).await
             }
-            _ => self.join(work, &held.claim).await,
+            _ => self.join(work, &held.value).await,
         }
     }
 
@@ -63,34 +72,53 @@ impl Respond {
         let Some(device) = work.message.body.device.known().map(|device| device.id.clone()) else {
             return Err(Stop::Broken("an isolation without a device was decided".to_owned()));
         };
-        let Some(held) = self.read_claim(&device, work.now).await? else {
-            return self.go_on(work, &device, None).await;
+        let Some(held) = self.claims().read(&device, work.now).await? else {
+            return Box::pin(self.go_on(work, &device, None)).await;
         };
-        match held.claim.state {
-            EffectState::Requested | EffectState::Pending => self.join_open(work, held).await,
-            EffectState::Requesting | EffectState::Unknown => {
+        match (held.value.effect, held.value.state) {
+            (Effect::Isolate, EffectState::Requested | EffectState::Pending) => {
+                self.join_open(work, held).await
+            }
+            (Effect::Isolate, EffectState::Requesting | EffectState::Unknown) => {
                 Box::pin(self.look_for_own(work, &device, held)).await
             }
-            // Nothing was asked, or an earlier generation is over; how the device stands now is read below.
-            EffectState::Claimed
-            | EffectState::Succeeded
-            | EffectState::Adopted
-            | EffectState::Failed
-            | EffectState::TimedOut
-            | EffectState::Cancelled
-            | EffectState::Refused
-            | EffectState::Observed
-            | EffectState::Proposed => self.go_on(work, &device, Some(held)).await,
+            // Whether it was asked for is found out on account of its order, or by `track`.
+            (Effect::Release, EffectState::Requesting | EffectState::Unknown) => {
+                let why = "a release of this device may be under way".to_owned();
+                Err(Stop::Defer { until: next_look(&held.value, work.now).max(later(work.now, SOON)), why })
+            }
+            // Nothing was asked, or an earlier generation is over, or the device is being released; how it stands now
+            // is read below.
+            _ => Box::pin(self.go_on(work, &device, Some(held))).await,
         }
     }
 
     /// Reads the alert, the device and its machine actions as they are now, judges once more, and asks if all of
     /// it still says so.
-    async fn go_on(&self, work: &mut Work, device: &DeviceId, before: Option<Held>) -> Result<(), Stop> {
+    async fn go_on(
+        &self,
+        work: &mut Work,
+        device: &DeviceId,
+        before: Option<Stored<Claim>>,
+    ) -> Result<(), Stop> {
+        // What was let through already, or is cut off already and will be adopted, needs no more room.
+        let needs_room = before.as_ref().map(|held| &held.value).is_none_or(|claim| {
+            !(claim.is_cut_off() || (claim.state == EffectState::Claimed && claim.spent))
+        });
+        if needs_room && let Some(gate) = self.early_gate(work, device).await? {
+            let body = &work.message.body;
+            let decision = self.decide(&body.found.alert, &body.device, work);
+            let (alert, device) = (body.found.alert.clone(), body.device.clone());
+            let fresh = Fresh { alert, device, decision, actions: Vec::new() };
+            return self.hold(work, before, &fresh, &gate).await;
+        }
         let fresh = match self.read_again(work, device).await? {
             Ok(fresh) => fresh,
             Err(doubt) => return self.refuse(work, before, doubt).await,
         };
+        if work.is_by_hand() {
+            return Box::pin(self.go_on_by_order(work, device, before, fresh)).await;
+        }
         let (state, still_acts) = what_follows(&fresh.decision);
         if !still_acts {
             let note = "the alert or the device had changed when it was read again".to_owned();
@@ -104,31 +132,129 @@ impl Respond {
                 let action = action.clone();
                 self.adopt(work, device, before, &fresh, &action).await
             }
-            Standing::Released(at) | Standing::Cancelled(at) if work.now.duration_since(at) < hands_off => {
+            Standing::Released(at) | Standing::Cancelled(at)
+                if work.now.duration_since(at) < hands_off
+                    && !was_released_by_timer(before.as_ref(), &fresh) =>
+            {
                 let note = format!(
                     "somebody released this device, or cancelled its isolation, at {at:.0}: for {} h after that \
                      Cordon asks instead of acting",
                     hands_off.as_hours()
                 );
-                let decision = Decision { answer: Answer::Propose, tell: true, ..fresh.decision.clone() };
-                let outcome = outcome_of(work, &fresh, decision, Some(EffectState::Proposed), vec![note]);
-                self.give_up(before, work.now).await?;
-                self.finish(work, outcome).await
+                self.propose(work, before, &fresh, note).await
             }
             Standing::Unclear => {
                 let doubt = "the device's machine actions carry no times, so it cannot be told whether it is isolated";
                 self.refuse(work, before, doubt.to_owned()).await
             }
             Standing::Free | Standing::Released(_) | Standing::Cancelled(_) => {
-                let how = fresh.decision.isolation_type;
-                let held = match before {
-                    Some(held) if held.claim.state == EffectState::Claimed => held,
-                    before => self.claim(work, device, before, how).await?,
-                };
-                let requesting = self.begin_request(held, work, how).await?;
-                self.ask(work, device, requesting, &fresh).await
+                if work.order.is_none()
+                    && let Some(acted) = self.has_acted(work, device, before.as_ref()).await?
+                {
+                    let note = format!(
+                        "this alert has had this device isolated once, at {:.0}: it does so again only if a person \
+                         says so",
+                        acted.at
+                    );
+                    return self.propose(work, before, &fresh, note).await;
+                }
+                Box::pin(self.request(work, device, before, fresh)).await
             }
         }
+    }
+
+    /// What stands against this isolation already, before the tenant is asked about it: a storm must not use up the
+    /// quota for what will be held.
+    async fn early_gate(&self, work: &Work, device: &DeviceId) -> Result<Option<Gate>, Stop> {
+        let body = &work.message.body;
+        let wish = Wish {
+            device,
+            group: body.device.known().and_then(|device| device.group.as_deref()),
+            causes: if work.is_by_hand() { Vec::new() } else { Wish::causes_of(&body.found.alert) },
+            fleet: self.fleet(work.now).await?,
+        };
+        let limits = &self.playbook.settings.limits;
+        let Some((gate, news)) = self.claims().gate(&wish, limits, work.now).await? else { return Ok(None) };
+        if let Some(news) = news {
+            let alert = &body.found.alert.id;
+            self.tell_holding(&gate, news, device, Some(alert), work.now).await?;
+        }
+        Ok(Some(gate))
+    }
+
+    /// Claims the device, passes limits, breaker and pause, and asks.
+    pub(crate) async fn request(
+        &self,
+        work: &mut Work,
+        device: &DeviceId,
+        before: Option<Stored<Claim>>,
+        fresh: Fresh,
+    ) -> Result<(), Stop> {
+        let how = fresh.decision.isolation_type;
+        let held = match before {
+            Some(held)
+                if held.value.state == EffectState::Claimed && held.value.effect == Effect::Isolate =>
+            {
+                held
+            }
+            before => self.claim(work, device, before, how).await?,
+        };
+        let group = fresh.device.known().and_then(|device| device.group.as_deref());
+        match self.begin_request(held.clone(), work, how, group).await? {
+            Let::Through(requesting) => self.ask(work, device, *requesting, &fresh).await,
+            Let::Held(gate) => self.hold(work, Some(held), &fresh, &gate).await,
+        }
+    }
+
+    /// A limit, the breaker or a pause stands against it: nothing was asked, and nothing is forgotten. An order by hand
+    /// is no case to hold: whoever gave it hears why not.
+    async fn hold(
+        &self,
+        work: &mut Work,
+        before: Option<Stored<Claim>>,
+        fresh: &Fresh,
+        gate: &Gate,
+    ) -> Result<(), Stop> {
+        if work.is_by_hand() {
+            return self.refuse(work, before, gate.to_string()).await;
+        }
+        self.give_up(before, work.now).await?;
+        // People hear of the gate, once, and not of each case behind it.
+        let decision = Decision { tell: false, ..fresh.decision.clone() };
+        let outcome = outcome_of(work, fresh, decision, Some(EffectState::Held), vec![gate.to_string()]);
+        self.tally.one(Count::DecidedHeld);
+        self.finish(work, outcome).await
+    }
+
+    async fn propose(
+        &self,
+        work: &mut Work,
+        before: Option<Stored<Claim>>,
+        fresh: &Fresh,
+        note: String,
+    ) -> Result<(), Stop> {
+        let decision = Decision { answer: Answer::Propose, tell: true, ..fresh.decision.clone() };
+        let outcome = outcome_of(work, fresh, decision, Some(EffectState::Proposed), vec![note]);
+        self.give_up(before, work.now).await?;
+        self.finish(work, outcome).await
+    }
+
+    /// Whether this alert has had this device isolated already: a claim of which nothing came does not count.
+    async fn has_acted(
+        &self,
+        work: &Work,
+        device: &DeviceId,
+        before: Option<&Stored<Claim>>,
+    ) -> Result<Option<Acted>, Stop> {
+        let key = Acted::key(&self.tenant, &work.message.body.found.alert.id, device);
+        let acted: Option<Stored<Acted>> = self.state.get(&key, work.now).await?;
+        let is_ready = |acted: &Acted| {
+            before.is_some_and(|before| {
+                let nothing_asked = matches!(before.value.state, EffectState::Claimed | EffectState::Refused);
+                nothing_asked && before.value.generation == acted.generation
+            })
+        };
+        Ok(acted.map(|acted| acted.value).filter(|acted| !is_ready(acted)))
     }
 
     /// The one place where a device is cut off.
@@ -139,36 +265,24 @@ impl Respond {
         proof: Requesting,
         fresh: &Fresh,
     ) -> Result<(), Stop> {
-        let comment = self.comment(proof.claim(), &fresh.alert);
+        let about = format!("alert {}, {}", fresh.alert.id, one_line(&fresh.alert.title, 120));
+        let comment = self.comment(proof.claim(), &about);
         let how = fresh.decision.isolation_type;
         let answer = self.responder.isolate(device, how, &comment, work.now).await;
         let held = proof.into_held();
-        let failed = match answer {
-            Ok(action) if action.kind == ActionKind::Isolate && action.device.as_ref() == Some(device) => {
-                return if action.carries(&held.claim.id) {
-                    self.requested(work, held, fresh, &action).await
-                } else {
-                    self.adopt(work, device, Some(held), fresh, &action).await
-                };
-            }
-            Ok(_) => {
-                return self
-                    .is_unknown(work, device, held, "the service answered with another machine action")
-                    .await;
-            }
-            Err(failed) => failed,
+        let failed = match self.heard(&held.value, answer) {
+            Heard::Ours(action) => return self.requested(work, held, fresh, &action).await,
+            Heard::Others(action) => return self.adopt(work, device, Some(held), fresh, &action).await,
+            Heard::Nothing(why) => return self.is_unknown(work, device, held, &why).await,
+            Heard::No(error) => error,
         };
-        let why = failed.error.to_string();
-        tracing::warn!(%device, claim = %held.claim.id, reached = ?failed.reached, why, "isolating was not confirmed");
-        if failed.reached != Reached::No {
-            return self.is_unknown(work, device, held, &why).await;
-        }
-        if let Some(wait) = failed.error.passes_in() {
-            self.settle(held, EffectState::Claimed, None, work.now).await?;
+        let why = failed.to_string();
+        if let Some(wait) = failed.passes_in() {
+            self.after(&held, Event::NotReached, work.now).await?;
             return Err(Stop::Defer { until: later(work.now, wait), why });
         }
         // "Already in progress" comes as a 400 whose code is not documented: look rather than guess.
-        if let ApiError::BadRequest(_) = failed.error {
+        if let ApiError::BadRequest(_) = failed {
             let Ok(actions) = self.reader.actions_of(device, work.call()).await else {
                 return self.is_unknown(work, device, held, &why).await;
             };
@@ -176,23 +290,26 @@ impl Respond {
                 return self.adopt(work, device, Some(held), fresh, action).await;
             }
         }
-        let hint = match failed.error {
-            ApiError::Forbidden(_) => "; does the app that acts hold Machine.Isolate?",
-            _ => "",
-        };
-        let held = self.settle(held, EffectState::Failed, None, work.now).await?;
+        let held = self.after(&held, Event::Rejected, work.now).await?;
         self.tally.one(Count::IsolationsFailed);
-        let outcome = on_claim(
-            outcome_of(
-                work,
-                fresh,
-                fresh.decision.clone(),
-                Some(EffectState::Failed),
-                vec![format!("{why}{hint}")],
-            ),
-            &held.claim,
-        );
-        self.finish(work, outcome).await
+        let note = format!("{why}{}", hint(&failed));
+        let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Failed), vec![note]);
+        self.finish(work, on_claim(outcome, &held.value)).await
+    }
+
+    /// What an answer to an effect means for its claim.
+    pub(crate) fn heard(&self, claim: &Claim, answer: Result<MachineAction, Failed>) -> Heard {
+        let device = &claim.device;
+        let failed = match answer {
+            Ok(action) if action.kind == kind_of(claim.effect) && action.device.as_ref() == Some(device) => {
+                return if action.carries(&claim.id) { Heard::Ours(action) } else { Heard::Others(action) };
+            }
+            Ok(_) => return Heard::Nothing("the service answered with another machine action".to_owned()),
+            Err(failed) => failed,
+        };
+        let why = failed.error.to_string();
+        tracing::warn!(%device, claim = %claim.id, reached = ?failed.reached, why, "an effect was not confirmed");
+        if failed.reached == Reached::No { Heard::No(failed.error) } else { Heard::Nothing(why) }
     }
 
     /// The call may or may not have reached the service. If our marker can be seen already it has; if not, only
@@ -201,16 +318,16 @@ impl Respond {
         &self,
         work: &mut Work,
         device: &DeviceId,
-        held: Held,
+        held: Stored<Claim>,
         why: &str,
     ) -> Result<(), Stop> {
-        let held = match held.claim.state {
+        let held = match held.value.state {
             EffectState::Unknown => held,
-            _ => self.settle(held, EffectState::Unknown, None, work.now).await?,
+            _ => self.after(&held, Event::Unanswered, work.now).await?,
         };
-        let due = held.claim.due;
+        let due = held.value.due;
         if let Ok(actions) = self.reader.actions_of(device, work.call()).await
-            && let Some(action) = self.own_action(&held.claim, &actions)
+            && let Some(action) = self.own_action(&held.value, &actions)
         {
             return self.found_own(work, held, action).await;
         }
@@ -218,30 +335,35 @@ impl Respond {
         let decision = self.decide(&body.found.alert, &body.device, work);
         let note =
             format!("{why}; whether the service has acted is read from its machine actions until {due:.0}");
-        let outcome = on_claim(work.outcome(decision, Some(EffectState::Unknown), vec![note]), &held.claim);
+        let outcome = on_claim(work.outcome(decision, Some(EffectState::Unknown), vec![note]), &held.value);
         self.announce_meanwhile(work, outcome).await?;
         Err(Stop::Defer {
-            until: next_look(&held.claim, work.now),
+            until: next_look(&held.value, work.now),
             why: "it is not known yet whether the isolation was asked for".to_owned(),
         })
     }
 
     /// A request whose answer nobody has recorded: settles it by reading.
-    async fn look_for_own(&self, work: &mut Work, device: &DeviceId, held: Held) -> Result<(), Stop> {
+    pub(crate) async fn look_for_own(
+        &self,
+        work: &mut Work,
+        device: &DeviceId,
+        held: Stored<Claim>,
+    ) -> Result<(), Stop> {
         let actions = self.reader.actions_of(device, work.call()).await.map_err(|error| {
             let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
             Stop::Defer { until: later(work.now, wait), why: error.to_string() }
         })?;
-        if let Some(action) = self.own_action(&held.claim, &actions) {
+        if let Some(action) = self.own_action(&held.value, &actions) {
             return self.found_own(work, held, action).await;
         }
-        if work.now < held.claim.due {
+        if work.now < held.value.due {
             let why = "an isolation of this device may be under way".to_owned();
-            return Err(Stop::Defer { until: next_look(&held.claim, work.now), why });
+            return Err(Stop::Defer { until: next_look(&held.value, work.now), why });
         }
         // Nothing of ours has appeared in the quiet time: the service never got it, and may be asked.
-        let held = self.settle(held, EffectState::Claimed, None, work.now).await?;
-        self.go_on(work, device, Some(held)).await
+        let held = self.after(&held, Event::NotReached, work.now).await?;
+        Box::pin(self.go_on(work, device, Some(held))).await
     }
 
     /// What was decided when the request was made, which was an isolation, in force, whatever would be decided by
@@ -267,12 +389,17 @@ impl Respond {
         }
     }
 
-    async fn found_own(&self, work: &mut Work, held: Held, action: &MachineAction) -> Result<(), Stop> {
+    async fn found_own(
+        &self,
+        work: &mut Work,
+        held: Stored<Claim>,
+        action: &MachineAction,
+    ) -> Result<(), Stop> {
         let body = &work.message.body;
         let fresh = Fresh {
             alert: body.found.alert.clone(),
             device: body.device.clone(),
-            decision: self.decision_behind(&held.claim, work),
+            decision: self.decision_behind(&held.value, work),
             actions: Vec::new(),
         };
         self.requested(work, held, &fresh, action).await
@@ -281,32 +408,39 @@ impl Respond {
     async fn requested(
         &self,
         work: &mut Work,
-        held: Held,
+        held: Stored<Claim>,
         fresh: &Fresh,
         action: &MachineAction,
     ) -> Result<(), Stop> {
-        let held = self.settle(held, EffectState::Requested, Some(action.id.clone()), work.now).await?;
+        let held = self.after(&held, accepted(&action.id, work.now), work.now).await?;
         self.tally.one(Count::IsolationsRequested);
         let outcome =
             outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Requested), Vec::new());
-        self.finish(work, on_claim(outcome, &held.claim)).await
+        self.finish(work, on_claim(outcome, &held.value)).await
     }
 
     /// Somebody else's isolation is open or in force. Nothing is asked, and Cordon will never release it by
     /// itself. Where it is one that Cordon asked for on account of another alert, this alert joins that.
-    async fn adopt(
+    pub(crate) async fn adopt(
         &self,
         work: &mut Work,
         device: &DeviceId,
-        before: Option<Held>,
+        before: Option<Stored<Claim>>,
         fresh: &Fresh,
         action: &MachineAction,
     ) -> Result<(), Stop> {
+        if before.as_ref().is_some_and(|held| is_in_force(&held.value, action, &fresh.actions, work.now)) {
+            // The claim stands for it, and is not given away for somebody else's request beside it.
+            let note = "already isolated by Cordon's own earlier request: nothing was asked";
+            let notes = vec![note.to_owned()];
+            let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Adopted), notes);
+            return self.finish(work, outcome).await;
+        }
         let before = match before {
-            Some(held) if self.own_action(&held.claim, std::slice::from_ref(action)).is_some() => {
-                match held.claim.state {
+            Some(held) if self.own_action(&held.value, std::slice::from_ref(action)).is_some() => {
+                match held.value.state {
                     EffectState::Requested | EffectState::Pending | EffectState::Succeeded => {
-                        return self.join(work, &held.claim).await;
+                        return self.join(work, &held.value).await;
                     }
                     state if !is_spent(state) => return self.requested(work, held, fresh, action).await,
                     _ => Some(held),
@@ -315,16 +449,16 @@ impl Respond {
             before => before,
         };
         let known = before.as_ref().is_some_and(|held| {
-            held.claim.state == EffectState::Adopted && held.claim.action.as_ref() == Some(&action.id)
+            held.value.state == EffectState::Adopted && held.value.action.as_ref() == Some(&action.id)
         });
         let held = match before {
             Some(held) if known => held,
-            Some(held) if !is_spent(held.claim.state) => {
-                self.settle(held, EffectState::Adopted, Some(action.id.clone()), work.now).await?
+            Some(held) if !is_spent(held.value.state) => {
+                self.after(&held, Event::Adopted { action: action.id.clone() }, work.now).await?
             }
             before => {
                 let held = self.claim(work, device, before, fresh.decision.isolation_type).await?;
-                self.settle(held, EffectState::Adopted, Some(action.id.clone()), work.now).await?
+                self.after(&held, Event::Adopted { action: action.id.clone() }, work.now).await?
             }
         };
         if !known {
@@ -333,22 +467,22 @@ impl Respond {
         let who = action.requestor.as_deref().map_or_else(|| "somebody".to_owned(), |who| one_line(who, 80));
         let note = format!("already isolated, or being isolated, at the request of {who}: nothing was asked");
         let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Adopted), vec![note]);
-        self.finish(work, on_claim(outcome, &held.claim)).await
+        self.finish(work, on_claim(outcome, &held.value)).await
     }
 
     /// This alert's device is being cut off on account of another one, as far as the state knows. If that was a
     /// while ago, the service is asked whether it is still so: an isolation that has failed meanwhile must not be
     /// joined. Then `track` is made to look, and this alert comes again.
-    async fn join_open(&self, work: &mut Work, held: Held) -> Result<(), Stop> {
-        let is_recent = work.now.duration_since(held.claim.changed_at) < RECENT;
-        let Some(action) = held.claim.action.clone().filter(|_| !is_recent) else {
-            return self.join(work, &held.claim).await;
+    async fn join_open(&self, work: &mut Work, held: Stored<Claim>) -> Result<(), Stop> {
+        let is_recent = work.now.duration_since(held.value.changed_at) < RECENT;
+        let Some(action) = held.value.action.clone().filter(|_| !is_recent) else {
+            return self.join(work, &held.value).await;
         };
         let has_ended = match self.reader.action(&action, work.call()).await {
             Ok(action) => !action.is_open() && action.status != ActionStatus::Succeeded,
             // What became of it can only be seen on the device now.
             Err(ApiError::NotFound(_)) => {
-                let device = held.claim.device.clone();
+                let device = held.value.device.clone();
                 return Box::pin(self.go_on(work, &device, Some(held))).await;
             }
             Err(error) => {
@@ -357,9 +491,9 @@ impl Respond {
             }
         };
         if !has_ended {
-            return self.join(work, &held.claim).await;
+            return self.join(work, &held.value).await;
         }
-        self.have_looked_at(held, work.now).await?;
+        self.have_looked_at(&held, work.now).await?;
         let why = "the isolation that this alert would have joined has ended".to_owned();
         Err(Stop::Defer { until: later(work.now, SOON), why })
     }
@@ -370,16 +504,28 @@ impl Respond {
         let mut decision = self.decision_behind(claim, work);
         // What people read about the device is the isolation that it gets, not the one it might have got.
         decision.isolation_type = claim.isolation_type;
-        let own = claim.alert == body.found.alert.id;
-        let note = format!("one isolation for this device, asked for on account of alert {}", claim.alert);
+        let own = claim.alert.as_ref() == Some(&body.found.alert.id);
+        let whose = claim.alert.as_ref().map_or_else(
+            || "ordered by hand".to_owned(),
+            |alert| format!("asked for on account of alert {alert}"),
+        );
+        let note = format!("one isolation for this device, {whose}");
         let notes = if own { Vec::new() } else { vec![note] };
         let outcome = on_claim(work.outcome(decision, Some(claim.state), notes), claim);
         self.finish(work, outcome).await
     }
 
-    async fn refuse(&self, work: &mut Work, before: Option<Held>, doubt: String) -> Result<(), Stop> {
+    pub(crate) async fn refuse(
+        &self,
+        work: &mut Work,
+        before: Option<Stored<Claim>>,
+        doubt: String,
+    ) -> Result<(), Stop> {
         let body = &work.message.body;
         let mut decision = self.decide(&body.found.alert, &body.device, work);
+        if let Some(order) = &work.order {
+            decision = by_order(&decision, order);
+        }
         decision.answer = Answer::Refused;
         decision.tell = true;
         decision.doubts.push(doubt);
@@ -389,9 +535,12 @@ impl Respond {
     }
 
     /// A claim for which nothing was asked is over. Its generation is not used again.
-    async fn give_up(&self, before: Option<Held>, now: Timestamp) -> Result<(), Stop> {
-        if let Some(held) = before.filter(|held| held.claim.state == EffectState::Claimed) {
-            self.settle(held, EffectState::Refused, None, now).await?;
+    pub(crate) async fn give_up(&self, before: Option<Stored<Claim>>, now: Timestamp) -> Result<(), Stop> {
+        let nothing_asked = |held: &Stored<Claim>| {
+            held.value.state == EffectState::Claimed && held.value.effect == Effect::Isolate
+        };
+        if let Some(held) = before.filter(nothing_asked) {
+            self.after(&held, Event::GivenUp, now).await?;
         }
         Ok(())
     }
@@ -432,7 +581,8 @@ impl Respond {
                 EffectState::Requested | EffectState::Pending | EffectState::Succeeded | EffectState::Adopted
             )
         };
-        if !self.read_claim(device, work.now).await?.is_some_and(|held| stands(held.claim.state)) {
+        let stands = |claim: &Claim| claim.effect == Effect::Isolate && stands(claim.state);
+        if !self.claims().read(device, work.now).await?.is_some_and(|held| stands(&held.value)) {
             return Ok(false);
         }
         let actions = self.reader.actions_of(device, work.call()).await.unwrap_or_default();
@@ -457,10 +607,65 @@ impl Respond {
         self.announce_meanwhile(work, outcome).await
     }
 
-    fn comment(&self, claim: &Claim, alert: &Alert) -> String {
-        let text = &self.playbook.settings.isolation.comment;
+    /// What stands in the machine action. `about`: on whose account.
+    pub(crate) fn comment(&self, claim: &Claim, about: &str) -> String {
+        let text = match claim.effect {
+            Effect::Isolate => self.playbook.settings.isolation.comment.as_str(),
+            Effect::Release => "Released by Cordon",
+        };
         // The mark comes first, where nothing can cut it off.
-        format!("{} {text}: alert {}, {}", claim.id.marker(), alert.id, one_line(&alert.title, 120))
+        format!("{} {text}: {about}", claim.id.marker())
+    }
+}
+
+/// What else may help with an error that will not pass by itself.
+pub(crate) fn hint(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::Forbidden(_) => "; does the app that acts hold Machine.Isolate?",
+        _ => "",
+    }
+}
+
+/// Whether the device was last released by Cordon's own timer, which is no person's word against the next isolation.
+fn was_released_by_timer(before: Option<&Stored<Claim>>, fresh: &Fresh) -> bool {
+    let releases = fresh.actions.iter().filter(|action| action.kind == ActionKind::Unisolate);
+    let last = releases.max_by_key(|action| action.created);
+    before.map(|before| &before.value).is_some_and(|claim| {
+        let is_timer = claim.order.as_ref().is_some_and(|order| order.cause == Cause::Timer);
+        is_timer
+            && claim.effect == Effect::Release
+            && claim.action.is_some()
+            && claim.action.as_ref() == last.map(|action| &action.id)
+    })
+}
+
+/// Whether the device is isolated by what a claim stands for, whatever `action` was found first: the claim is about its
+/// release, or somebody else has asked for one more isolation since.
+fn is_in_force(claim: &Claim, action: &MachineAction, actions: &[MachineAction], now: Timestamp) -> bool {
+    let Some(own) = &claim.isolation else { return false };
+    let is_own = |action: &MachineAction| action.id == *own;
+    match claim.effect {
+        Effect::Release if is_own(action) => true,
+        Effect::Isolate if claim.state != EffectState::Succeeded || is_own(action) => false,
+        Effect::Release | Effect::Isolate => {
+            let others: Vec<MachineAction> =
+                actions.iter().filter(|other| other.id != action.id).cloned().collect();
+            matches!(standing(&others, now), Standing::Isolated(action) if is_own(action))
+        }
+    }
+}
+
+/// The decision behind an order: a person's.
+pub(crate) fn by_order(decision: &Decision, order: &ports::Order) -> Decision {
+    let reason = format!("{} says: {}", one_line(&order.by, 80), one_line(&order.why, 300));
+    Decision {
+        answer: Answer::Isolate,
+        mode: Mode::Enforce,
+        permitted_by: vec![model::PolicyNote { id: "by-hand".to_owned(), reason }],
+        forbidden_by: Vec::new(),
+        doubts: Vec::new(),
+        tell: true,
+        ..decision.clone()
     }
 }
 
@@ -469,7 +674,10 @@ impl Respond {
 fn is_awaited(work: &Work, claim: &Claim) -> bool {
     let found = &work.message.body.found;
     // A claim from before this alert was first seen stands for an earlier life of it.
-    let on_account = claim.alert == found.alert.id && claim.claimed_at >= found.first_seen.at;
+    let on_account = claim.alert.as_ref() == Some(&found.alert.id) && claim.claimed_at >= found.first_seen.at;
+    if claim.effect == Effect::Release {
+        return false;
+    }
     match claim.state {
         EffectState::Requesting | EffectState::Unknown => on_account,
         EffectState::Requested
@@ -485,24 +693,14 @@ fn is_awaited(work: &Work, claim: &Claim) -> bool {
         | EffectState::Adopted
         | EffectState::Refused
         | EffectState::Observed
-        | EffectState::Proposed => false,
+        | EffectState::Proposed
+        | EffectState::Held
+        | EffectState::Released => false,
     }
 }
 
-/// Whether nothing can come of a claim any more but what is recorded: the next effect needs a new generation.
-fn is_spent(state: EffectState) -> bool {
-    state != EffectState::Claimed && !state.is_unanswered()
-}
-
-/// When to look again for the machine action of a request without an answer: ever more rarely, because many devices
-/// share the quota, and at last when its quiet time is over.
-fn next_look(claim: &Claim, now: Timestamp) -> Timestamp {
-    let waited = now.duration_since(claim.changed_at);
-    later(now, waited.max(LOOK)).min(claim.due)
-}
-
 /// An outcome on what was read just before it. The alert keeps the message's evidence, shortened as it was.
-fn outcome_of(
+pub(crate) fn outcome_of(
     work: &Work,
     fresh: &Fresh,
     decision: Decision,
@@ -517,7 +715,7 @@ fn outcome_of(
     outcome
 }
 
-fn on_claim(mut outcome: ActionTaken, claim: &Claim) -> ActionTaken {
+pub(crate) fn on_claim(mut outcome: ActionTaken, claim: &Claim) -> ActionTaken {
     outcome.claim = Some(claim.id.clone());
     outcome.action = claim.action.clone();
     outcome

@@ -1,10 +1,12 @@
-//! The claim on a device, moved from state to state by conditional writes: whoever loses a race writes nothing.
+//! How long respond waits for what, which machine action is ours, and the proof without which nothing is asked.
+//!
+//! What moves a claim stands in `ports`: the transition in its ledger, the writes in its claims.
 
 use crate::{READ_BUDGET, Respond, Stop, Work, later};
 use defender::EFFECT_TIMEOUT;
 use jiff::{SignedDuration, Timestamp};
-use model::{ActionId, ActionKind, ClaimId, DeviceId, EffectState, IsolationType, MachineAction};
-use ports::{Claim, Expect, OpenEffect, Stored, Write};
+use model::{ActionId, ActionKind, DeviceId, Effect, EffectState, IsolationType, MachineAction};
+use ports::{Acted, Claim, Claims, Event, Expect, Fleet, Gate, NewClaim, Permit, Stored, Wish, Write};
 
 /// How long after a message was taken its call may still be under way, by the widest count: three reads before it,
 /// each of which may be made twice; its own time-out, twice because of a rejected token; as long again for tokens;
@@ -15,34 +17,37 @@ pub(crate) const QUIET: SignedDuration =
 /// When the service is first looked at after it accepted a request.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(2);
 
-/// The claim as it stands in the state, with the version that the next write must find.
-#[derive(Debug, Clone)]
-pub(crate) struct Held {
-    pub(crate) claim: Claim,
-    expect: Expect,
-}
+/// When a missing answer is looked for again at first: a call that was under way has ended by then.
+const LOOK: SignedDuration = SignedDuration::from_secs(EFFECT_TIMEOUT.as_secs().cast_signed());
 
 /// Proof that the claim stands as `requesting` in the state: only the commit that put it there makes one, and
 /// without one nothing is asked of the service.
 #[derive(Debug)]
 pub(crate) struct Requesting {
-    held: Held,
+    held: Stored<Claim>,
 }
 
 impl Requesting {
     pub(crate) fn claim(&self) -> &Claim {
-        &self.held.claim
+        &self.held.value
     }
 
-    pub(crate) fn into_held(self) -> Held {
+    pub(crate) fn into_held(self) -> Stored<Claim> {
         self.held
     }
 }
 
+/// Whether a claim may be asked for.
+#[derive(Debug)]
+pub(crate) enum Let {
+    Through(Box<Requesting>),
+    /// The claim stands as it did. People know of it, or are told by whoever gets this.
+    Held(Gate),
+}
+
 impl Respond {
-    pub(crate) async fn read_claim(&self, device: &DeviceId, now: Timestamp) -> Result<Option<Held>, Stop> {
-        let stored: Option<Stored<Claim>> = self.state.get(&Claim::key(&self.tenant, device), now).await?;
-        Ok(stored.map(|stored| Held { expect: Expect::Is(stored.version), claim: stored.value }))
+    pub(crate) fn claims(&self) -> Claims<'_> {
+        Claims { tenant: &self.tenant, state: &self.state }
     }
 
     /// The machine action that was asked for under this claim: by its last attempt, or by an earlier one that shows
@@ -52,105 +57,138 @@ impl Respond {
         claim: &Claim,
         actions: &'a [MachineAction],
     ) -> Option<&'a MachineAction> {
+        let kind = kind_of(claim.effect);
         (1..=claim.attempt).rev().find_map(|attempt| {
-            let id = self.claim_id(claim, attempt);
-            actions.iter().find(|action| action.kind == ActionKind::Isolate && action.carries(&id))
+            let id = claim.id_of(&self.tenant, attempt);
+            actions.iter().find(|action| action.kind == kind && action.carries(&id))
         })
     }
 
-    /// The id of one attempt of a claim. When it was claimed is part of it: the same generation may come again after
-    /// the state was lost, and must not find what an earlier life has asked for.
-    fn claim_id(&self, claim: &Claim, attempt: u32) -> ClaimId {
-        ClaimId::of(&self.tenant, &claim.device, claim.generation, attempt, claim.claimed_at)
-    }
-
-    /// Has the open machine action looked at soon: it has ended, and `track` does not know yet.
-    pub(crate) async fn have_looked_at(&self, held: Held, now: Timestamp) -> Result<(), Stop> {
-        let Held { mut claim, expect } = held;
-        claim.due = now;
-        self.write(Held { claim, expect }, now).await.map(|_| ())
-    }
-
-    /// Claims the device: the next generation after `before`, or the first. Nothing has been asked yet.
+    /// Claims the device for an isolation: the next generation after `before`, or the first. Nothing has been asked
+    /// yet.
     pub(crate) async fn claim(
         &self,
         work: &Work,
         device: &DeviceId,
-        before: Option<Held>,
+        before: Option<Stored<Claim>>,
         how: IsolationType,
-    ) -> Result<Held, Stop> {
-        let generation = before.as_ref().map_or(1, |held| held.claim.generation + 1);
-        let claim = Claim {
+    ) -> Result<Stored<Claim>, Stop> {
+        let new = NewClaim {
             device: device.clone(),
-            generation,
-            attempt: 0,
-            id: ClaimId::of(&self.tenant, device, generation, 0, work.now),
-            state: EffectState::Claimed,
-            alert: work.message.body.found.alert.id.clone(),
+            effect: Effect::Isolate,
+            alert: Some(work.message.body.found.alert.id.clone()),
+            order: work.order.clone(),
             isolation_type: how,
-            due: work.now,
-            looks: 0,
-            action: None,
-            claimed_at: work.now,
-            changed_at: work.now,
         };
-        let expect = before.map_or(Expect::Absent, |held| held.expect);
-        self.write(Held { claim, expect }, work.now).await
+        self.claim_anew(before, new, work.now).await
     }
 
-    /// Moves the claim to `requesting`: from here on the call may be under way, until the quiet time is over.
+    pub(crate) async fn claim_anew(
+        &self,
+        before: Option<Stored<Claim>>,
+        new: NewClaim,
+        now: Timestamp,
+    ) -> Result<Stored<Claim>, Stop> {
+        let claim = Claim::new(&self.tenant, before.as_ref().map(|before| &before.value), new, now);
+        let expect = before.map_or(Expect::Absent, |before| Expect::Is(before.version));
+        Ok(self.claims().begin(claim, expect, now).await?)
+    }
+
+    /// Moves the claim of an alert to `requesting`, if limits, breaker and pause let it through: from here on the
+    /// call may be under way, until the quiet time is over.
     pub(crate) async fn begin_request(
         &self,
-        held: Held,
+        mut held: Stored<Claim>,
         work: &Work,
         how: IsolationType,
-    ) -> Result<Requesting, Stop> {
-        let Held { mut claim, expect } = held;
-        claim.attempt += 1;
-        claim.id = self.claim_id(&claim, claim.attempt);
-        claim.alert = work.message.body.found.alert.id.clone();
-        claim.isolation_type = how;
-        claim.state = EffectState::Requesting;
-        claim.due = later(work.now, QUIET);
-        claim.changed_at = work.now;
-        let held = self.write(Held { claim, expect }, work.now).await?;
-        Ok(Requesting { held })
-    }
-
-    /// Moves the claim to another state, with the machine action that it led to.
-    pub(crate) async fn settle(
-        &self,
-        held: Held,
-        state: EffectState,
-        action: Option<ActionId>,
-        now: Timestamp,
-    ) -> Result<Held, Stop> {
-        let Held { mut claim, expect } = held;
-        if state.is_open() {
-            claim.due = later(now, FIRST_LOOK);
-            claim.looks = 0;
-        }
-        claim.state = state;
-        claim.action = action.or(claim.action);
-        claim.changed_at = now;
-        self.write(Held { claim, expect }, now).await
-    }
-
-    /// Writes the claim and, in the same commit, whether it has to be followed.
-    async fn write(&self, held: Held, now: Timestamp) -> Result<Held, Stop> {
-        let Held { claim, expect } = held;
-        let key = Claim::key(&self.tenant, &claim.device);
-        let open_key = OpenEffect::key(&self.tenant, &claim.device);
-        let pointer = if claim.state.is_open() || claim.state.is_unanswered() {
-            Write::put(open_key, &OpenEffect { device: claim.device.clone() }, Expect::Any, None)?
-        } else {
-            Write::Delete { key: open_key, expect: Expect::Any }
+        group: Option<&str>,
+    ) -> Result<Let, Stop> {
+        let alert = &work.message.body.found.alert;
+        held.value.alert = Some(alert.id.clone());
+        held.value.isolation_type = how;
+        held.value.order.clone_from(&work.order);
+        let acted = Acted {
+            claim: held.value.id_of(&self.tenant, held.value.attempt + 1),
+            generation: held.value.generation,
+            at: work.now,
         };
-        self.state.commit(&[Write::put(key.clone(), &claim, expect, None)?, pointer], now).await?;
-        let written: Option<Stored<Claim>> = self.state.get(&key, now).await?;
-        match written {
-            Some(stored) if stored.value == claim => Ok(Held { expect: Expect::Is(stored.version), claim }),
-            _ => Err(Stop::Again("somebody else has taken the claim over".to_owned())),
+        let key = Acted::key(&self.tenant, &alert.id, &held.value.device);
+        let also = vec![Write::put(key, &acted, Expect::Any, ports::CaseRow::expires(work.now))?];
+        let device = held.value.device.clone();
+        let wish = Wish {
+            device: &device,
+            group,
+            causes: if work.is_by_hand() { Vec::new() } else { Wish::causes_of(alert) },
+            fleet: self.fleet(work.now).await?,
+        };
+        self.ask_brakes(held, &wish, also, work.now).await
+    }
+
+    /// Asks the brakes. Whoever is held back, and has to be told of it for the first time, is told here.
+    pub(crate) async fn ask_brakes(
+        &self,
+        held: Stored<Claim>,
+        wish: &Wish<'_>,
+        also: Vec<Write>,
+        now: Timestamp,
+    ) -> Result<Let, Stop> {
+        let limits = &self.playbook.settings.limits;
+        match self.claims().ask(&held, wish, limits, later(now, QUIET), also, now).await? {
+            Permit::Given(held) => Ok(Let::Through(Box::new(Requesting { held }))),
+            Permit::Held { gate, news } => {
+                if let Some(news) = news {
+                    let Claim { device, alert, .. } = &held.value;
+                    self.tell_holding(&gate, news, device, alert.as_ref(), now).await?;
+                }
+                Ok(Let::Held(gate))
+            }
         }
     }
+
+    /// How many devices are onboarded, where that was counted not too long ago.
+    pub(crate) async fn fleet(&self, now: Timestamp) -> Result<Option<u64>, Stop> {
+        let fleet: Option<Stored<Fleet>> = self.state.get(&Fleet::key(&self.tenant), now).await?;
+        let fresh = fleet.filter(|fleet| now.duration_since(fleet.value.counted_at) <= Fleet::FRESH);
+        Ok(fresh.map(|fleet| fleet.value.onboarded))
+    }
+
+    /// The open machine action is to be looked at soon: it has ended, and `track` does not know yet.
+    pub(crate) async fn have_looked_at(&self, held: &Stored<Claim>, now: Timestamp) -> Result<(), Stop> {
+        self.after(held, Event::Waiting { look: now }, now).await.map(|_| ())
+    }
+
+    /// Moves the claim by an event.
+    pub(crate) async fn after(
+        &self,
+        held: &Stored<Claim>,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Stored<Claim>, Stop> {
+        Ok(self.claims().after(held, event, Vec::new(), now).await?)
+    }
+}
+
+/// What the service calls an effect.
+pub(crate) fn kind_of(effect: Effect) -> ActionKind {
+    match effect {
+        Effect::Isolate => ActionKind::Isolate,
+        Effect::Release => ActionKind::Unisolate,
+    }
+}
+
+/// The service has accepted a request; when to look at it first.
+pub(crate) fn accepted(action: &ActionId, now: Timestamp) -> Event {
+    Event::Accepted { action: action.clone(), look: later(now, FIRST_LOOK) }
+}
+
+/// Whether nothing can come of a claim any more but what is recorded: the next effect needs a new generation.
+pub(crate) fn is_spent(state: EffectState) -> bool {
+    state != EffectState::Claimed && !state.is_unanswered()
+}
+
+/// When to look again for the machine action of a request without an answer: ever more rarely, because many devices
+/// share the quota, and at last when its quiet time is over.
+pub(crate) fn next_look(claim: &Claim, now: Timestamp) -> Timestamp {
+    let waited = now.duration_since(claim.changed_at);
+    later(now, waited.max(LOOK)).min(claim.due)
 }

@@ -6,16 +6,22 @@
 
 mod act;
 mod claims;
+mod orders;
 mod outcome;
+mod release;
 mod standing;
 
 use defender::{Call, Reader, Responder};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionTaken, AlertEnriched, Answer, Decision, DeviceFact, EffectState, Envelope, Mode, TenantId,
+    ActionTaken, AlertEnriched, Answer, Decision, DeviceFact, EffectRequested, EffectState, Envelope, Mode,
+    TenantId,
 };
 use policy::{Case, Playbook};
-use ports::{CaseRow, CommitError, Disposition, Queue, QueueError, State, StateError, Stored, Tally};
+use ports::{
+    CaseRow, ClaimError, CommitError, Disposition, Order, Queue, QueueError, QueueName, State, StateError,
+    Stored, Tally, dispatch,
+};
 use std::sync::Arc;
 
 pub use standing::{Standing, standing};
@@ -69,6 +75,17 @@ impl From<CommitError> for Stop {
     }
 }
 
+impl From<ClaimError> for Stop {
+    fn from(error: ClaimError) -> Stop {
+        match error {
+            ClaimError::State(error) => error.into(),
+            ClaimError::Commit(error) => error.into(),
+            ClaimError::Lost => Stop::Again(error.to_string()),
+            ClaimError::Impossible(_) => Stop::Broken(error.to_string()),
+        }
+    }
+}
+
 impl From<QueueError> for Stop {
     fn from(error: QueueError) -> Stop {
         match error {
@@ -82,12 +99,20 @@ impl From<QueueError> for Stop {
 struct Work {
     message: Envelope<AlertEnriched>,
     case: Option<Stored<CaseRow>>,
+    /// The order by which it is worked on, where it does not come from the alert by itself.
+    order: Option<Order>,
+    how: Option<orders::How>,
     now: Timestamp,
 }
 
 impl Work {
     fn device_id(&self) -> Option<&model::DeviceId> {
         self.message.body.about.as_ref().and_then(|about| about.id())
+    }
+
+    /// Whether a person has ordered it, so that the policy is not asked.
+    fn is_by_hand(&self) -> bool {
+        self.order.as_ref().is_some_and(|order| order.cause != model::Cause::Held)
     }
 
     fn call(&self) -> Call {
@@ -102,6 +127,7 @@ impl Work {
             revision: body.found.revision.clone(),
             device: body.device.clone(),
             decision,
+            effect: model::Effect::Isolate,
             state,
             notes,
             claim: None,
@@ -132,21 +158,32 @@ impl Work {
 }
 
 impl Respond {
+    /// Takes a message of one of its two queues.
+    pub async fn take(&self, queue: QueueName, body: &str, now: Timestamp) -> Disposition {
+        if queue == QueueName::EffectsRequested {
+            dispatch(&self.tenant, body, now, |order| self.handle_order(order, now)).await
+        } else {
+            dispatch(&self.tenant, body, now, |enriched| self.handle(enriched, now)).await
+        }
+    }
+
     /// Decides one alert on one device, and does what the decision says.
     pub async fn handle(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Disposition {
-        match Box::pin(self.judge(message, now)).await {
-            Ok(()) => Disposition::Done,
-            Err(Stop::Again(why)) => Disposition::Defer { until: later(now, SOON), why },
-            Err(Stop::Defer { until, why }) => Disposition::Defer { until, why },
-            Err(Stop::Broken(why)) => Disposition::Retry { after: SOON, why },
-        }
+        let since = message.occurred_at;
+        disposition(Box::pin(self.judge(message, now)).await, since, now)
+    }
+
+    /// Carries out an order, unless it has gone stale.
+    pub async fn handle_order(&self, order: Envelope<EffectRequested>, now: Timestamp) -> Disposition {
+        let since = order.occurred_at;
+        disposition(Box::pin(self.carry_out(order, now)).await, since, now)
     }
 
     async fn judge(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Result<(), Stop> {
         let about = message.body.about.as_ref().and_then(|about| about.id());
         let key = CaseRow::key(&self.tenant, &message.body.found.alert.id, about);
         let case = self.state.get(&key, now).await?;
-        let mut work = Work { message, case, now };
+        let mut work = Work { message, case, order: None, how: None, now };
 
         if work.was_judged() {
             return self.announce_again(&work).await;
@@ -222,6 +259,27 @@ fn what_follows(decision: &Decision) -> (Option<EffectState>, bool) {
         (Answer::Propose, _) => (Some(EffectState::Proposed), false),
         (Answer::Refused, _) => (Some(EffectState::Refused), false),
         (Answer::None, _) => (None, false),
+    }
+}
+
+/// `since`: how old the message is. A state that refuses for long (a permission taken away) fails nothing and ages
+/// nothing: it is an error in the log, which is what an alarm can hear.
+fn disposition(outcome: Result<(), Stop>, since: Timestamp, now: Timestamp) -> Disposition {
+    match outcome {
+        Ok(()) => Disposition::Done,
+        Err(Stop::Again(why)) => {
+            let age = now.duration_since(since);
+            if age > act::LONG {
+                tracing::error!(
+                    why,
+                    age_min = age.as_mins(),
+                    "our own state or queue keeps a message waiting"
+                );
+            }
+            Disposition::Defer { until: later(now, SOON), why }
+        }
+        Err(Stop::Defer { until, why }) => Disposition::Defer { until, why },
+        Err(Stop::Broken(why)) => Disposition::Retry { after: SOON, why },
     }
 }
 

@@ -1,4 +1,4 @@
-//! respond as a Lambda function, on the queue of enriched alerts. What it does stands in the library.
+//! respond as a Lambda function, on the queues of enriched alerts and of orders. What it does stands in the library.
 
 use defender::{RealPause, connect};
 use jiff::SignedDuration;
@@ -13,13 +13,12 @@ const NEEDS: SignedDuration = SignedDuration::from_secs(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let own = Some(QueueName::AlertsEnriched);
+    let own = [QueueName::AlertsEnriched, QueueName::EffectsRequested];
     let (function, (connection, playbook, environment_mode)) =
-        aws::start(own, &[QueueName::ActionsTaken], |settings| {
+        aws::start(&own, &[QueueName::ActionsTaken], |settings| {
             let connection = settings.connection();
             let playbook = settings.playbook(Playbook::read);
-            let playbook_mode = playbook.as_ref().map(|playbook| playbook.settings.mode);
-            let mode = settings.mode(connection.as_ref(), playbook_mode);
+            let mode = settings.mode();
             Some((connection?, playbook?, mode))
         })?;
     let (reader, responder, _) = connect(&connection, Arc::new(RealPause))?;
@@ -33,5 +32,6 @@ async fn main() -> Result<(), aws::Error> {
         state: function.state.clone(),
         tally: Tally::default(),
     };
-    function.consume(QueueName::AlertsEnriched, NEEDS, |enriched, now| respond.handle(enriched, now)).await
+    let step = async |queue, body: &str, now| respond.take(queue, body, now).await;
+    function.consume(NEEDS, step).await
 }

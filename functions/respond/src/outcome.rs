@@ -2,8 +2,15 @@
 //! crash announces the same thing again under the same id.
 
 use crate::{Respond, Stop, Work};
-use model::{ActionTaken, Answer, Decision, EffectState, Mode, Severity};
-use ports::{Announced, CaseRow, Count, HistoryEntry, QueueName, Stored, Write};
+use jiff::Timestamp;
+use model::{
+    ActionTaken, AlertId, Answer, Body, Decision, DeviceId, EffectState, Envelope, Mode, Notice, Severity,
+    Topic,
+};
+use ports::{
+    Announced, Brakes, CaseRow, Claim, Count, DeviceRow, Gate, Held, HistoryEntry, News, QueueName, Stored,
+    Write,
+};
 
 impl Respond {
     /// This revision is judged: remembers and announces the outcome.
@@ -43,8 +50,107 @@ impl Respond {
     /// Announces the recorded outcome, under the id that it has had from the start.
     pub(crate) async fn announce_again(&self, work: &Work) -> Result<(), Stop> {
         let Some(case) = &work.case else { return Ok(()) };
-        let message = case.value.announcement(&self.tenant, &work.message.trace);
-        Ok(self.queue.send_one(QueueName::ActionsTaken, &message, work.now).await?)
+        self.announce(&case.value, &work.message.trace, work.now).await
+    }
+
+    /// Tells people of a case's last outcome, and has it written on the alert where that is wanted.
+    async fn announce(&self, case: &CaseRow, trace: &str, now: Timestamp) -> Result<(), Stop> {
+        self.send(QueueName::ActionsTaken, &case.announcement(&self.tenant, trace), now).await?;
+        let says_something = matches!(
+            case.last.state,
+            Some(
+                EffectState::Requested
+                    | EffectState::Failed
+                    | EffectState::Cancelled
+                    | EffectState::Released
+                    | EffectState::Succeeded
+            )
+        );
+        if self.playbook.settings.isolation.comment_on_alert
+            && says_something
+            && let Some(report) = case.report(&self.tenant, trace, now)
+        {
+            self.send(QueueName::EffectsRequested, &report, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn send<B: Body>(
+        &self,
+        queue: QueueName,
+        message: &Envelope<B>,
+        now: Timestamp,
+    ) -> Result<(), Stop> {
+        Ok(self.queue.send_one(queue, message, now).await?)
+    }
+
+    /// Tells people how a claim stands that moved on by an order: on its alert's case where it has one.
+    pub(crate) async fn tell_claim(
+        &self,
+        claim: &Claim,
+        device_name: Option<String>,
+        notes: Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), Stop> {
+        let trace = format!("{}-order", claim.id);
+        let case: Option<Stored<CaseRow>> = match &claim.alert {
+            Some(alert) => {
+                self.state.get(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await?
+            }
+            None => None,
+        };
+        let Some(case) = case else {
+            let topic = Topic::Ordered { effect: claim.effect, state: claim.state };
+            let identity = ["ordered", claim.id.as_str(), claim.state.word()];
+            let device_name = match device_name {
+                None => self.device_name(&claim.device, now).await?,
+                name => name,
+            };
+            let device = Some(claim.device.clone());
+            let notice = Notice { topic, device, device_name, facts: notes };
+            let notice = Envelope::new(&self.tenant, &identity, &trace, now, notice);
+            return self.send(QueueName::ActionsTaken, &notice, now).await;
+        };
+        let mut row = case.value.moved_on(claim, notes, now);
+        row.last.decision.tell = true;
+        (row.decided_at, row.told) = (now, row.told + 1);
+        self.state.commit(&row.writes(&self.tenant, Some(&case), now)?, now).await?;
+        self.announce(&row, &trace, now).await
+    }
+
+    async fn device_name(&self, device: &DeviceId, now: Timestamp) -> Result<Option<String>, Stop> {
+        let row: Option<Stored<DeviceRow>> =
+            self.state.get(&DeviceRow::key(&self.tenant, device), now).await?;
+        Ok(row.and_then(|row| row.value.device.name))
+    }
+
+    /// People hear that a gate holds cases back: told first and remembered then.
+    pub(crate) async fn tell_holding(
+        &self,
+        gate: &Gate,
+        news: News,
+        device: &DeviceId,
+        alert: Option<&AlertId>,
+        now: Timestamp,
+    ) -> Result<(), Stop> {
+        let topic = match gate {
+            Gate::Breaker { .. } => Topic::BreakerOpen,
+            Gate::Paused(_)
+            | Gate::PerHour { .. }
+            | Gate::PerDay { .. }
+            | Gate::Standing { .. }
+            | Gate::Group { .. } => Topic::Holding,
+        };
+        let first = alert.map_or_else(
+            || format!("the first that it holds back: an order by hand for the device {device}"),
+            |alert| format!("the first that it holds back: alert {alert} on the device {device}"),
+        );
+        let notice = Notice { topic, device: None, device_name: None, facts: vec![gate.to_string(), first] };
+        let identity = ["holding", &gate.key(), &news.turn];
+        let notice = Envelope::new(&self.tenant, &identity, &gate.key(), now, notice);
+        self.send(QueueName::ActionsTaken, &notice, now).await?;
+        let write = Write::put(Brakes::key(&self.tenant), &news.brakes, news.expect, None)?;
+        Ok(self.state.commit(&[write], now).await?)
     }
 
     async fn record(&self, work: &mut Work, outcome: ActionTaken, judged: Judged) -> Result<(), Stop> {
@@ -59,6 +165,7 @@ impl Respond {
                 evidence: Default::default(),
                 updated: None,
                 told: 0,
+                held: None,
                 history: Vec::new(),
             },
             |before| before.value.clone(),
@@ -69,6 +176,7 @@ impl Respond {
             row.decided_at = work.now;
             row.told += 1;
         }
+        row.held = held(&row, &outcome, work);
         row.last = outcome;
         self.write_case(work, row, before.as_ref()).await
     }
@@ -80,8 +188,7 @@ impl Respond {
         before: Option<&Stored<CaseRow>>,
     ) -> Result<(), Stop> {
         let key = CaseRow::key(&self.tenant, &work.message.body.found.alert.id, work.device_id());
-        let write = Write::put(key.clone(), &row, Stored::expected(before), CaseRow::expires(work.now))?;
-        self.state.commit(&[write], work.now).await?;
+        self.state.commit(&row.writes(&self.tenant, before, work.now)?, work.now).await?;
         // What is announced is what was written here, whoever has written since.
         let stored: Option<Stored<CaseRow>> = self.state.get(&key, work.now).await?;
         work.case = stored.map(|stored| Stored { value: row, version: stored.version });
@@ -120,7 +227,9 @@ fn is_news(before: &ActionTaken, after: &ActionTaken) -> bool {
 fn remember(row: &mut CaseRow, outcome: &ActionTaken, work: &Work, judged: Judged) {
     let found = &work.message.body.found;
     if judged == Judged::Yes {
-        row.judged.push(found.revision.clone());
+        if !row.judged.contains(&found.revision) {
+            row.judged.push(found.revision.clone());
+        }
         let excess = row.judged.len().saturating_sub(Announced::MAX_REVISIONS);
         row.judged.drain(..excess);
         let rank = |severity: &Option<Severity>| severity.as_ref().and_then(Severity::rank);
@@ -133,14 +242,27 @@ fn remember(row: &mut CaseRow, outcome: &ActionTaken, work: &Work, judged: Judge
         }
         row.updated = row.updated.max(found.alert.updated);
     }
-    row.history.push(HistoryEntry {
+    row.push(HistoryEntry {
         at: work.now,
         revision: found.revision.clone(),
         decision: outcome.decision.clone(),
+        effect: outcome.effect,
         state: outcome.state,
         notes: outcome.notes.clone(),
         action: outcome.action.clone(),
     });
-    let excess = row.history.len().saturating_sub(CaseRow::MAX_HISTORY);
-    row.history.drain(..excess);
+}
+
+/// What holds the case back, where it is held: since it was first held back.
+fn held(row: &CaseRow, outcome: &ActionTaken, work: &Work) -> Option<Held> {
+    let device = row.about.clone().filter(|_| outcome.state == Some(EffectState::Held))?;
+    Some(Held {
+        alert: outcome.alert.id.clone(),
+        device,
+        device_name: outcome.device.known().and_then(|device| device.name.clone()),
+        title: model::one_line(&outcome.alert.title, 200),
+        severity: outcome.alert.severity.clone(),
+        gate: outcome.notes.first().cloned().unwrap_or_default(),
+        since: row.held.as_ref().map_or(work.now, |held| held.since),
+    })
 }

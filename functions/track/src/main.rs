@@ -7,8 +7,12 @@ use track::Track;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let (function, connection) =
-        aws::start(None, &[QueueName::ActionsTaken], |settings| settings.connection())?;
+    let sends_to = [QueueName::ActionsTaken, QueueName::EffectsRequested];
+    let (function, (connection, playbook)) = aws::start(&[], &sends_to, |settings| {
+        let connection = settings.connection();
+        let playbook = settings.playbook(policy::Settings::read);
+        Some((connection?, playbook?))
+    })?;
     let (reader, _, _) = connect(&connection, Arc::new(RealPause))?;
     let track = Track {
         tenant: function.tenant.clone(),
@@ -16,6 +20,8 @@ async fn main() -> Result<(), aws::Error> {
         queue: function.queue.clone(),
         state: function.state.clone(),
         tally: Tally::default(),
+        release_after: playbook.isolation.release_after,
+        comment_on_alert: playbook.isolation.comment_on_alert,
     };
     function.on_schedule(|now| track.run(now)).await
 }

@@ -1,14 +1,15 @@
 //! The entry of a Lambda function: a batch of messages, or the tick of a schedule.
 //!
 //! A batch is worked on one message after the other, each with its own `now`; what becomes of one touches no other.
-//! What a message means is not known here, and the answer to a batch is always a list of those that failed.
+//! What a message means is not known here, only which queue it comes from; the answer to a batch is always a list of
+//! those that failed.
 
 use crate::{Error, Function, SqsQueue, said::chain};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, run, service_fn};
-use model::{Body, Envelope, TenantId};
-use ports::{Delivery, Disposition, Queue, QueueName, Settled, State, dispatch, settle};
+use model::TenantId;
+use ports::{Delivery, Disposition, Queue, QueueName, Settled, State, settle};
 use serde::de::IgnoredAny;
 use std::{error, fmt, sync::Arc, time::Duration};
 
@@ -26,22 +27,17 @@ impl Function {
         Function { tenant, queue: Queue::new(sqs.clone()), state, sqs }
     }
 
-    /// Takes the messages of a queue through a step, as long as there are any. `needs`: a message is not begun when
-    /// less time is left.
-    pub async fn consume<B, F>(
+    /// Takes the messages of the function's own queues through a step, as long as there are any. `needs`: a message
+    /// is not begun when less time is left.
+    pub async fn consume(
         self,
-        queue: QueueName,
         needs: SignedDuration,
-        step: impl Fn(Envelope<B>, Timestamp) -> F,
-    ) -> Result<(), Error>
-    where
-        B: Body,
-        F: Future<Output = Disposition>,
-    {
+        step: impl AsyncFn(QueueName, &str, Timestamp) -> Disposition,
+    ) -> Result<(), Error> {
         let (function, step) = (&self, &step);
         run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
             let deadline = deadline(event.context.deadline);
-            Ok::<_, Error>(function.batch(queue, event.payload, deadline, needs, clock, step).await)
+            Ok::<_, Error>(function.batch(event.payload, deadline, needs, clock, step).await)
         }))
         .await
     }
@@ -70,31 +66,37 @@ impl Function {
         .await
     }
 
-    /// One batch. The messages in the answer come again; the others are gone, or where they belong.
-    pub async fn batch<B, F>(
+    /// One batch, which is of one queue. The messages in the answer come again; the others are gone, or where they
+    /// belong.
+    pub async fn batch(
         &self,
-        queue: QueueName,
         event: SqsEvent,
         deadline: Timestamp,
         needs: SignedDuration,
         clock: impl Fn() -> Timestamp,
-        step: impl Fn(Envelope<B>, Timestamp) -> F,
-    ) -> SqsBatchResponse
-    where
-        B: Body,
-        F: Future<Output = Disposition>,
-    {
+        step: impl AsyncFn(QueueName, &str, Timestamp) -> Disposition,
+    ) -> SqsBatchResponse {
         let mut answer = SqsBatchResponse::default();
         for (index, record) in event.records.into_iter().enumerate() {
             let now = clock();
             let left = deadline.duration_since(now);
             let id = record.message_id.clone().unwrap_or_default();
+            let source = record.event_source_arn.clone().unwrap_or_default();
+            let Some(queue) = self.sqs.queue_of(&source) else {
+                tracing::error!(
+                    source,
+                    id,
+                    "a message of a queue that is not this function's; it is left alone"
+                );
+                answer.add_failure(id);
+                continue;
+            };
             let delivery = delivery(record);
             let disposition = if index > 0 && left < needs {
                 tracing::info!(%queue, id, "not begun: the invocation's time is nearly over");
                 too_late(now)
             } else {
-                let work = dispatch(&self.tenant, &delivery.body, now, |message| step(message, now));
+                let work = step(queue, &delivery.body, now);
                 let worked = tokio::time::timeout(patience(left, MARGIN), work).await;
                 worked.unwrap_or_else(|_| {
                     tracing::error!(%queue, id, "a step was given up: the invocation's time is over");

@@ -18,7 +18,10 @@ use aws_sdk_sqs::{
 };
 use jiff::{SignedDuration, Timestamp};
 use model::MAX_MESSAGE_BYTES;
-use ports::{DeadLetter, DeadPage, Delivery, MAX_DELAY, Out, QueueBackend, QueueError, QueueName, Receipt};
+use ports::{
+    DeadLetter, DeadPage, Delivery, MAX_DELAY, Out, QueueBackend, QueueError, QueueName, Receipt,
+    RedriveError, was_a_message,
+};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -70,6 +73,14 @@ impl SqsQueue {
     /// for the body of a message in flight, and rejecting needs it.
     pub fn receipt(handle: &str, body: &str) -> Receipt {
         Receipt(format!("{handle}\n{body}"))
+    }
+
+    /// The queue that an event source mapping names by its ARN: its name is the last part of ARN and of URL. None
+    /// where it is none of these.
+    pub fn queue_of(&self, arn: &str) -> Option<QueueName> {
+        let name = arn.rsplit(':').next()?;
+        let is_it = |addresses: &Addresses| addresses.url.rsplit('/').next() == Some(name);
+        self.queues.iter().find(|(_, addresses)| is_it(addresses)).map(|(queue, _)| *queue)
     }
 
     fn addresses(&self, queue: QueueName) -> Result<&Addresses, QueueError> {
@@ -164,6 +175,60 @@ impl SqsQueue {
                 tracing::warn!(why, "dead letters that were looked at stay hidden for {PEEK_SECONDS} s");
             }
         }
+    }
+
+    /// Takes one dead letter in hand, hidden from others. Looks at as many as it takes to come upon it.
+    async fn find(
+        &self,
+        url: &str,
+        id: &str,
+        handles: &mut Vec<String>,
+    ) -> Result<Option<Message>, QueueError> {
+        let mut seen = BTreeSet::new();
+        loop {
+            let mut found = None;
+            let mut anything_new = false;
+            for message in self.peek(url).await? {
+                anything_new |= seen.insert(message.message_id.clone());
+                if message.message_id.as_deref() == Some(id) {
+                    found = Some(message);
+                } else {
+                    handles.extend(message.receipt_handle);
+                }
+            }
+            if found.is_some() || !anything_new {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Does something with one dead letter, and shows again whatever was hidden on the way to it; the letter too,
+    /// where that failed. None where it was not found.
+    async fn with_letter<T, E: From<QueueError>>(
+        &self,
+        queue: QueueName,
+        id: &str,
+        act: impl AsyncFnOnce(&str, &Message) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let url = self.dead_letters(queue)?;
+        let mut handles = Vec::new();
+        let found = self.find(url, id, &mut handles).await;
+        let acted = match &found {
+            Ok(Some(letter)) => Some(act(url, letter).await),
+            _ => None,
+        };
+        if let (Ok(Some(letter)), Some(Err(_))) = (&found, &acted) {
+            handles.extend(letter.receipt_handle.clone());
+        }
+        self.show_again(url, &handles).await;
+        found?;
+        acted.transpose()
+    }
+
+    async fn delete(&self, url: &str, message: &Message) -> Result<(), QueueError> {
+        let delete = self.client.delete_message().queue_url(url);
+        let delete = delete.set_receipt_handle(message.receipt_handle.clone());
+        was_good(delete.send().await).map(drop)
     }
 
     /// Looks at every dead letter; keeps the oldest of those after `after`, and one more if there are more.
@@ -307,6 +372,28 @@ impl QueueBackend for SqsQueue {
         }
         let next = letters.last_key_value().filter(|_| more).map(|(place, _)| place.name());
         Ok(DeadPage { letters: letters.into_values().collect(), next })
+    }
+
+    /// The message is stored before the dead letter is deleted: between the two lies a duplicate, never a loss. One
+    /// that somebody else is looking at is not found for as long.
+    async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError> {
+        let redriven = self.with_letter(queue, id, async |url, letter| {
+            let body = letter.body.clone().unwrap_or_default();
+            if !was_a_message(&body) {
+                return Err(RedriveError::NeverAMessage);
+            }
+            let again = Out { body, delay: SignedDuration::ZERO };
+            for sent in self.send(queue, &[again], now).await {
+                sent?;
+            }
+            Ok(self.delete(url, letter).await?)
+        });
+        Ok(redriven.await?.is_some())
+    }
+
+    async fn drop_dead(&self, queue: QueueName, id: &str, _: Timestamp) -> Result<bool, QueueError> {
+        let dropped = self.with_letter(queue, id, async |url, letter| self.delete(url, letter).await);
+        Ok(dropped.await?.is_some())
     }
 }
 

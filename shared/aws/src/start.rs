@@ -46,21 +46,21 @@ pub struct Settings {
     sdk: SdkConfig,
 }
 
-/// Starts a function that sends to these queues and whose own settings `read` reads. `own`: the queue that it takes
-/// messages from, or that it sets things aside for.
+/// Starts a function whose own settings `read` reads. `own`: the queues that it takes messages from, or sets things
+/// aside for; it may send to them as well. `sends_to`: the other ones that it sends to.
 pub fn start<T>(
-    own: Option<QueueName>,
+    own: &[QueueName],
     sends_to: &[QueueName],
     read: impl FnOnce(&mut Settings) -> Option<T>,
 ) -> Result<(Function, T), Error> {
     let vars = Vars::from_process();
     log(&vars);
-    let sdk = config()?;
+    let sdk = config(&vars)?;
     let mut settings = Settings { vars, problems: Problems::default(), sdk };
     let tenant = credentials::tenant(&settings.vars, &mut settings.problems);
     let table = settings.required("CORDON_TABLE");
     let others = sends_to.iter().map(|queue| (*queue, false));
-    let queues = own.map(|queue| (queue, true)).into_iter().chain(others);
+    let queues = own.iter().map(|queue| (*queue, true)).chain(others);
     // All of them first: the problems of each are to be said.
     let addresses: Vec<_> = queues.map(|(queue, is_own)| settings.addresses(queue, is_own)).collect();
     let addresses: Option<Vec<_>> = addresses.into_iter().collect();
@@ -102,14 +102,9 @@ impl Settings {
         read.ok()
     }
 
-    /// What `CORDON_MODE` says, where the playbook says `playbook_mode`.
-    pub fn mode(&mut self, connection: Option<&Connection>, playbook_mode: Option<Mode>) -> Option<Mode> {
-        let mode = credentials::mode(&self.vars, &mut self.problems);
-        if let (Some(connection), Some(playbook_mode)) = (connection, playbook_mode) {
-            let problems = &mut self.problems;
-            credentials::refuse_to_enforce(&connection.endpoints, playbook_mode, mode, problems);
-        }
-        mode
+    /// What `CORDON_MODE` says, if anything.
+    pub fn mode(&mut self) -> Option<Mode> {
+        credentials::mode(&self.vars, &mut self.problems)
     }
 
     /// `CORDON_LOOKBACK`.

@@ -12,7 +12,7 @@ mod token;
 mod vars;
 
 pub use http::{Calls, http_client};
-pub use mode::{lookback, mode, refuse_to_enforce};
+pub use mode::{lookback, mode};
 pub use secret::{Secret, SecretError, SecretStore};
 pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url, is_loopback, tenant};
 pub use token::{AccessToken, TokenError, Tokens};

@@ -2,7 +2,7 @@
 //!
 //! What the playbook says is an argument here.
 
-use crate::{Endpoints, Problems, Vars};
+use crate::{Problems, Vars};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use model::{Mode, one_line};
 
@@ -35,24 +35,5 @@ pub fn lookback(vars: &Vars, problems: &mut Problems) -> Option<SignedDuration> 
             ));
             None
         }
-    }
-}
-
-/// Until limits, pause and release exist, acting on a real tenant would be irresponsible.
-pub fn refuse_to_enforce(
-    endpoints: &Endpoints,
-    playbook_mode: Mode,
-    environment_mode: Option<Mode>,
-    problems: &mut Problems,
-) {
-    let (setting, mode) = match environment_mode {
-        Some(mode) => ("CORDON_MODE", mode),
-        None => ("`mode` in playbook.toml", playbook_mode),
-    };
-    if mode == Mode::Enforce && !endpoints.api_is_loopback {
-        problems.add(format!(
-            "{setting} says `enforce`: this version acts on a simulator on this machine only (DEFENDER_API_URL on \
-             loopback), until limits, pause and release are built; set CORDON_MODE=observe"
-        ));
     }
 }

@@ -119,6 +119,29 @@ impl Reader {
         let path = format!("/alerts/{}?$expand=evidence", encoded(id.as_str()));
         self.get_surely("GET alert", &path, call, |body| wire::read_one(body, wire::alert)).await
     }
+
+    /// The alerts of an incident, without their evidence. `incident` is its number. Fails where one of them cannot be
+    /// read or there may be more.
+    pub async fn alerts_of_incident(&self, incident: u64, call: Call) -> Result<Vec<Alert>, ApiError> {
+        let path = format!("/alerts?$filter={}&$top={PAGE}", encoded(&format!("incidentId eq {incident}")));
+        let decode = |body: &[u8]| wire::read_list(body, wire::alert);
+        let listed = self.get("GET alerts", &path, call, decode).await?;
+        if let Some(unreadable) = listed.unreadable.first() {
+            return Err(ApiError::Unreadable { why: unreadable.to_string() });
+        }
+        if listed.returned() >= PAGE || listed.has_next_link {
+            return Err(ApiError::Unreadable {
+                why: "the incident has more alerts than one page".to_owned(),
+            });
+        }
+        Ok(listed.records)
+    }
+
+    /// The comments on an alert, as texts. [`ApiError::NotFound`] where there is no such alert.
+    pub async fn comments_on(&self, id: &AlertId, call: Call) -> Result<Vec<String>, ApiError> {
+        let path = format!("/alerts/{}", encoded(id.as_str()));
+        self.get_surely("GET alert", &path, call, |body| wire::read_one(body, wire::comments)).await
+    }
 }
 
 /// The filter for one device's records, by its machine id alone.

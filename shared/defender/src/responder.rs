@@ -5,11 +5,11 @@
 
 use crate::{
     ApiError, Failed, Reached,
-    send::{Request, Transport},
+    send::{Request, Transport, encoded},
     wire,
 };
 use jiff::Timestamp;
-use model::{DeviceId, IsolationType, MachineAction};
+use model::{ActionId, AlertId, DeviceId, IsolationType, MachineAction};
 use reqwest::Method;
 use std::time::Duration;
 
@@ -36,9 +36,53 @@ impl Responder {
         comment: &str,
         now: Timestamp,
     ) -> Result<MachineAction, Failed> {
-        let body = serde_json::json!({ "Comment": comment, "IsolationType": how.as_str() }).to_string();
-        let path = format!("/machines/{device}/isolate");
-        let request = Request { route: "POST isolate", method: Method::POST, path: &path, body: Some(body) };
+        let body = serde_json::json!({ "Comment": comment, "IsolationType": how.as_str() });
+        self.act("POST isolate", &format!("/machines/{device}/isolate"), &body, now).await
+    }
+
+    /// Asks the service to give a device its network back. Like an isolation, "accepted" is not "released", and the
+    /// answer may be an action that was already pending. Source: Microsoft's "Release device from isolation API"
+    /// page.
+    pub async fn release(
+        &self,
+        device: &DeviceId,
+        comment: &str,
+        now: Timestamp,
+    ) -> Result<MachineAction, Failed> {
+        let body = serde_json::json!({ "Comment": comment });
+        self.act("POST unisolate", &format!("/machines/{device}/unisolate"), &body, now).await
+    }
+
+    /// Cancels a machine action that has not ended. Answers the action as it stands then. Source: Microsoft's
+    /// "Cancel machine action API" page.
+    pub async fn cancel(
+        &self,
+        action: &ActionId,
+        comment: &str,
+        now: Timestamp,
+    ) -> Result<MachineAction, Failed> {
+        let body = serde_json::json!({ "Comment": comment });
+        self.act("POST cancel", &format!("/machineactions/{}/cancel", encoded(action.as_str())), &body, now)
+            .await
+    }
+
+    /// Appends a comment to an alert. Twice is two comments. Source: Microsoft's "Update alert" page.
+    pub async fn comment(&self, alert: &AlertId, comment: &str, now: Timestamp) -> Result<(), Failed> {
+        let body = serde_json::json!({ "comment": comment }).to_string();
+        let path = format!("/alerts/{}", encoded(alert.as_str()));
+        let request = Request { route: "PATCH alert", method: Method::PATCH, path: &path, body: Some(body) };
+        self.transport.send(&request, now, EFFECT_TIMEOUT).await?;
+        Ok(())
+    }
+
+    async fn act(
+        &self,
+        route: &'static str,
+        path: &str,
+        body: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<MachineAction, Failed> {
+        let request = Request { route, method: Method::POST, path, body: Some(body.to_string()) };
         let body = self.transport.send(&request, now, EFFECT_TIMEOUT).await?;
         wire::read_one(&body, wire::action).map_err(|unreadable| Failed {
             reached: Reached::Yes,

@@ -345,6 +345,21 @@ pub(crate) fn alert(value: &Value) -> Result<Alert, Unreadable> {
     })
 }
 
+/// The texts of an alert's comments. Microsoft's page shows a list of objects, and a single one in an example.
+pub(crate) fn comments(value: &Value) -> Result<Vec<String>, Unreadable> {
+    let text = |comment: &Value| match comment.get("comment") {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(other) => Err(Unreadable::new("comments", expected("a string", other))),
+    };
+    match value.get("comments") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(comments)) => comments.iter().map(text).collect(),
+        Some(one @ Value::Object(_)) => Ok(vec![text(one)?]),
+        Some(other) => Err(Unreadable::new("comments", expected("an array", other))),
+    }
+}
+
 /// Evidence is cut, or left out, by whoever sends it on: what an attacker can write here must not keep the alert
 /// from being acted upon.
 fn read_evidence(piece: &mut Fields<'_>) -> Evidence {

@@ -106,6 +106,8 @@ impl Host {
                 queue: queue.clone(),
                 state: state.clone(),
                 tally: tally.clone(),
+                release_after: playbook.settings.isolation.release_after,
+                comment_on_alert: playbook.settings.isolation.comment_on_alert,
             },
             tenant: tenant.clone(),
             respond: Respond {
@@ -144,8 +146,14 @@ impl Host {
     /// One round: a message of every queue, and a look at every open isolation that is due.
     pub async fn step(&self, now: Timestamp) -> Result<Worked, HostError> {
         let mut messages = 0;
-        // Acting comes before finding out more, and both before telling.
-        for queue in [QueueName::AlertsEnriched, QueueName::AlertsFound, QueueName::ActionsTaken] {
+        // What a person wants comes first, then acting, then finding out more, and telling last.
+        let in_turn = [
+            QueueName::EffectsRequested,
+            QueueName::AlertsEnriched,
+            QueueName::AlertsFound,
+            QueueName::ActionsTaken,
+        ];
+        for queue in in_turn {
             messages += self.consume(queue, now).await?;
         }
         let tracked = self.track(now).await?;
@@ -188,12 +196,10 @@ impl Host {
                 QueueName::AlertsFound => {
                     dispatch(tenant, body, now, |found| self.enrich.handle(found, now)).await
                 }
-                QueueName::AlertsEnriched => {
-                    dispatch(tenant, body, now, |enriched| self.respond.handle(enriched, now)).await
+                QueueName::AlertsEnriched | QueueName::EffectsRequested => {
+                    self.respond.take(queue, body, now).await
                 }
-                QueueName::ActionsTaken => {
-                    dispatch(tenant, body, now, |taken| self.notify.handle(taken, now)).await
-                }
+                QueueName::ActionsTaken => self.notify.take(tenant, body, now).await,
             };
             let after = self.clock.map_or(now, |clock| clock());
             match settle(&self.store, queue, &delivery, disposition, now, after).await? {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::MAX_MESSAGE_BYTES;
 use ports::{
     DeadLetter, DeadPage, Delivery, MAX_DELAY, MAX_RECEIVES, Out, QueueBackend, QueueError, QueueName,
-    Receipt,
+    Receipt, RedriveError, was_a_message,
 };
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
@@ -75,15 +75,7 @@ impl Store {
     /// Stores messages, all or none.
     fn store(&self, queue: QueueName, out: &[&Out], now: Timestamp) -> Result<(), Unavailable> {
         self.write(Survives::PowerLoss, |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT INTO messages (queue, body, sent_at_us, visible_at_us, receives, in_flight)
-                 VALUES (?1, ?2, ?3, ?4, 0, 0)",
-            )?;
-            for Out { body, delay } in out {
-                let visible_at = micros_after(now, allowed(*delay));
-                statement.execute(params![queue.as_str(), body, micros(now), visible_at])?;
-            }
-            Ok(())
+            out.iter().try_for_each(|Out { body, delay }| insert(transaction, queue, body, *delay, now))
         })
     }
 }
@@ -214,6 +206,56 @@ impl QueueBackend for Store {
         let next = letters.last().filter(|_| more).map(|last| last.id.clone());
         Ok(DeadPage { letters, next })
     }
+
+    async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError> {
+        let Ok(id) = id.parse::<i64>() else { return Ok(false) };
+        let redriven = self.write(Survives::PowerLoss, |transaction| {
+            let Some(body) = dead_body(transaction, queue, id)? else { return Ok(Ok(false)) };
+            if !was_a_message(&body) {
+                return Ok(Err(RedriveError::NeverAMessage));
+            }
+            insert(transaction, queue, &body, SignedDuration::ZERO, now)?;
+            forget(transaction, queue, id).map(Ok)
+        });
+        redriven.map_err(QueueError::from)?
+    }
+
+    async fn drop_dead(&self, queue: QueueName, id: &str, _: Timestamp) -> Result<bool, QueueError> {
+        let Ok(id) = id.parse::<i64>() else { return Ok(false) };
+        Ok(self.write(Survives::PowerLoss, |transaction| forget(transaction, queue, id))?)
+    }
+}
+
+/// Stores a message that was never received.
+fn insert(
+    transaction: &Transaction<'_>,
+    queue: QueueName,
+    body: &str,
+    delay: SignedDuration,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO messages (queue, body, sent_at_us, visible_at_us, receives, in_flight)
+             VALUES (?1, ?2, ?3, ?4, 0, 0)",
+        )?
+        .execute(params![queue.as_str(), body, micros(now), micros_after(now, allowed(delay))])?;
+    Ok(())
+}
+
+fn dead_body(transaction: &Transaction<'_>, queue: QueueName, id: i64) -> rusqlite::Result<Option<String>> {
+    transaction
+        .prepare_cached("SELECT body FROM dead_letters WHERE id = ?1 AND queue = ?2")?
+        .query_row(params![id, queue.as_str()], |row| row.get(0))
+        .optional()
+}
+
+/// Removes a dead letter; whether there was one.
+fn forget(transaction: &Transaction<'_>, queue: QueueName, id: i64) -> rusqlite::Result<bool> {
+    let removed = transaction
+        .prepare_cached("DELETE FROM dead_letters WHERE id = ?1 AND queue = ?2")?
+        .execute(params![id, queue.as_str()])?;
+    Ok(removed > 0)
 }
 
 /// A row of `messages`, as far as a delivery needs it.

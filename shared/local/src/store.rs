@@ -102,11 +102,26 @@ impl Store {
 
     /// Opens the file to look at it, also while a run goes on. Whatever would write is refused.
     pub fn open_to_read(path: &Path) -> Result<Store, OpenError> {
+        Store::open_existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    /// Opens the file for a person's command, which writes, also while a run goes on: whatever either writes is one
+    /// short transaction under conditions of its own, so that neither spoils what the other does.
+    pub fn open_beside(path: &Path) -> Result<Store, OpenError> {
+        let store = Store::open_existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if is_read_only(&store.connection()) {
+            return Err(cannot_open(path, &"its permissions forbid writing to it"));
+        }
+        Ok(store)
+    }
+
+    /// Without the lock that a run holds, and only a file of this version: a command brings nothing up to date.
+    fn open_existing(path: &Path, access: OpenFlags) -> Result<Store, OpenError> {
         let real = path.canonicalize().map_err(|error| match error.kind() {
             ErrorKind::NotFound => OpenError::Missing { path: path.to_owned() },
             _ => cannot_open(path, &error),
         })?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
             Connection::open_with_flags(&real, flags).map_err(|error| not_opened(path, &error))?;
         connection.busy_timeout(PATIENCE).map_err(|error| not_opened(path, &error))?;

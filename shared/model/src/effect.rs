@@ -3,6 +3,27 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Which way an effect goes. Isolating and releasing are one family: a device has one claim for both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Cut the device off the network.
+    #[default]
+    Isolate,
+    /// Give it its network back.
+    Release,
+}
+
+impl Effect {
+    /// As it is said to people: "the …".
+    pub fn word(self) -> &'static str {
+        match self {
+            Effect::Isolate => "isolation",
+            Effect::Release => "release",
+        }
+    }
+}
+
 /// Where an effect on a device stands. `requested` is not `succeeded`: the service's "accepted" is a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,6 +52,10 @@ pub enum EffectState {
     Observed,
     /// A person is asked instead.
     Proposed,
+    /// A limit, an open breaker or a pause holds it back until a person lets it go on.
+    Held,
+    /// The device has its network back.
+    Released,
 }
 
 impl EffectState {
@@ -50,6 +75,8 @@ impl EffectState {
             EffectState::Refused => "refused",
             EffectState::Observed => "observed",
             EffectState::Proposed => "proposed",
+            EffectState::Held => "held",
+            EffectState::Released => "released",
         }
     }
 

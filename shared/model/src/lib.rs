@@ -11,6 +11,7 @@ mod decision;
 mod device;
 mod effect;
 mod ids;
+mod limits;
 mod message;
 mod open_enum;
 mod revision;
@@ -20,9 +21,11 @@ pub use alert::{Alert, AlertStatus, Classification, Evidence, Severity, User};
 pub use clean::one_line;
 pub use decision::{Answer, Decision, IsolationType, Mode, PolicyNote};
 pub use device::{Device, DeviceClass, DeviceFact, DeviceRef, Onboarding};
-pub use effect::EffectState;
+pub use effect::{Effect, EffectState};
 pub use ids::{ActionId, AlertId, BadId, ClaimId, DeviceId, MessageId, TenantId};
+pub use limits::Limits;
 pub use message::{
-    ActionTaken, AlertEnriched, AlertFound, Body, Envelope, FirstSeen, MAX_MESSAGE_BYTES, Undecodable,
+    ActionTaken, AlertEnriched, AlertFound, Body, Cause, EffectRequested, Envelope, FirstSeen,
+    MAX_MESSAGE_BYTES, Notice, Topic, Undecodable, Wanted, kind_of,
 };
 pub use revision::{EvidenceIdentity, Revision};

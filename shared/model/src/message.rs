@@ -4,8 +4,8 @@
 //! writer writes only the latest. An optional field may be added without a new version; anything else is one.
 
 use crate::{
-    ActionId, Alert, ClaimId, Decision, DeviceFact, DeviceRef, EffectState, EvidenceIdentity, MessageId,
-    Mode, Revision, TenantId,
+    ActionId, Alert, AlertId, ClaimId, Decision, DeviceFact, DeviceId, DeviceRef, Effect, EffectState,
+    EvidenceIdentity, IsolationType, MessageId, Mode, Revision, TenantId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -89,6 +89,16 @@ impl<B: Body> Envelope<B> {
     }
 }
 
+/// The kind that a message says it is of, for a queue that carries more than one. None where it says none.
+pub fn kind_of(text: &str) -> Option<String> {
+    parse(text).ok().map(|kind: Kind| kind.kind)
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Undecodable> {
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| Undecodable::Malformed {
@@ -144,6 +154,9 @@ pub struct ActionTaken {
     pub revision: Revision,
     pub device: DeviceFact,
     pub decision: Decision,
+    /// Which effect `state` is about: what was decided is an isolation, and a release may follow it.
+    #[serde(default)]
+    pub effect: Effect,
     /// The state of the effect; none where nothing was to be done.
     pub state: Option<EffectState>,
     /// What else people should know: the service's words, or whose isolation this one joined.
@@ -158,6 +171,112 @@ pub struct ActionTaken {
 impl Body for ActionTaken {
     const KIND: &'static str = "action-taken";
     const VERSION: u16 = 1;
+}
+
+/// Why an effect is asked for outside the course of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A person lets a held case go on: it is judged anew.
+    Held,
+    /// `release_after` has passed.
+    Timer,
+    /// A person orders it.
+    Operator,
+    /// A person asks once more for what timed out, failed or was cancelled.
+    Reissue,
+    /// What was done is to be written on the alert.
+    Report,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    Isolate {
+        /// None: as the playbook says.
+        isolation_type: Option<IsolationType>,
+        /// Also a server, or a device that stands on an asset list.
+        even_so: bool,
+    },
+    Release,
+    /// A comment on the alert. `mark` stands in it, and the same mark is never posted twice.
+    Comment {
+        text: String,
+        mark: String,
+    },
+}
+
+/// Somebody wants an effect: an order, which goes stale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectRequested {
+    pub wanted: Wanted,
+    pub device: DeviceId,
+    pub cause: Cause,
+    /// The alert on whose account; none where a person names a device alone.
+    pub alert: Option<AlertId>,
+    /// Who wants it.
+    pub by: String,
+    /// Why, in their words.
+    pub why: String,
+    /// After this time it is not carried out any more.
+    pub not_after: Timestamp,
+}
+
+impl EffectRequested {
+    /// For how long an order holds.
+    pub const HOLDS: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+}
+
+impl Body for EffectRequested {
+    const KIND: &'static str = "effect-requested";
+    const VERSION: u16 = 1;
+}
+
+/// What people have to know that is not the outcome of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub topic: Topic,
+    /// The device that it is about.
+    pub device: Option<DeviceId>,
+    /// The device's name, where it is known.
+    pub device_name: Option<String>,
+    /// What is known, a sentence each. May hold a stranger's words.
+    pub facts: Vec<String>,
+}
+
+impl Body for Notice {
+    const KIND: &'static str = "notice";
+    const VERSION: u16 = 1;
+}
+
+/// What a notice is about. What is said of each stands in `notify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// The first case that a limit, a breaker or a pause holds back; others may follow it without a word.
+    Holding,
+    /// One detector or title has reached so many devices that a person has to look.
+    BreakerOpen,
+    BreakerClosed,
+    LimitRaised,
+    Paused,
+    Resumed,
+    /// A machine action by Cordon's own app that Cordon did not ask for.
+    AlienAction,
+    /// How an effect stands that a person or the timer has ordered without an alert.
+    Ordered {
+        effect: Effect,
+        state: EffectState,
+    },
+    /// Held cases that nobody has let go on in time.
+    HeldExpired,
+    /// Something that should have moved on has not.
+    Stuck,
+    /// `release_after` is about to pass.
+    ReleaseSoon,
+    /// After a release that was reported as done, the device's last machine action says that it is isolated.
+    StillIsolated,
 }
 
 #[cfg(test)]
@@ -213,10 +332,32 @@ mod tests {
             revision: found.revision,
             device: DeviceFact::Unknown { why: "x".into() },
             decision,
+            effect: Effect::Isolate,
             state: Some(EffectState::TimedOut),
             notes: vec!["a note".into()],
             claim: Some("c0ffee".parse().unwrap()),
             action: Some("5382f7ea-7557-4ab7-9782-d50480024a4e".parse().unwrap()),
+        }
+    }
+
+    fn ordered() -> EffectRequested {
+        EffectRequested {
+            wanted: Wanted::Isolate { isolation_type: Some(IsolationType::Selective), even_so: true },
+            device: "1e5bc9d7e413ddd7902c2932e418702b84d0cc07".parse().unwrap(),
+            cause: Cause::Operator,
+            alert: Some("da637472900382838869_1364969609".parse().unwrap()),
+            by: "anna@contoso.com".into(),
+            why: "hands on keyboard".into(),
+            not_after: at() + EffectRequested::HOLDS,
+        }
+    }
+
+    fn notice() -> Notice {
+        Notice {
+            topic: Topic::Ordered { effect: Effect::Release, state: EffectState::Pending },
+            device: Some("1e5bc9d7e413ddd7902c2932e418702b84d0cc07".parse().unwrap()),
+            device_name: Some("laptop-7".into()),
+            facts: vec!["anna@contoso.com: it is clean".into()],
         }
     }
 
@@ -245,6 +386,47 @@ mod tests {
         check(found());
         check(enriched());
         check(taken());
+        check(ordered());
+        check(notice());
+    }
+
+    /// What is written is read again, whatever it says.
+    fn survives<B: Body + PartialEq + std::fmt::Debug>(body: B) {
+        let envelope = Envelope::new(&tenant(), &["x"], "trace", at(), body);
+        assert_eq!(Envelope::decode(&envelope.encode().unwrap()).unwrap(), envelope);
+    }
+
+    #[test]
+    fn everything_that_can_be_ordered_or_noticed_survives_the_way() {
+        let comment = Wanted::Comment { text: "done\nby us".into(), mark: "[cordon:x]".into() };
+        for wanted in [Wanted::Isolate { isolation_type: None, even_so: false }, Wanted::Release, comment] {
+            survives(EffectRequested { wanted, alert: None, ..ordered() });
+        }
+        for cause in [Cause::Held, Cause::Timer, Cause::Operator, Cause::Reissue, Cause::Report] {
+            survives(EffectRequested { cause, ..ordered() });
+        }
+        for topic in [Topic::Holding, Topic::AlienAction, Topic::StillIsolated] {
+            survives(Notice { topic, device: None, device_name: None, facts: vec![] });
+        }
+        survives(ActionTaken { effect: Effect::Release, state: Some(EffectState::Released), ..taken() });
+        survives(ActionTaken { state: Some(EffectState::Held), ..taken() });
+    }
+
+    #[test]
+    fn an_outcome_that_names_no_effect_is_about_an_isolation() {
+        let old = include_str!("../fixtures/action-taken.v1.json");
+        assert!(!old.contains("\"effect\""), "written before there were releases");
+        assert_eq!(Envelope::<ActionTaken>::decode(old).unwrap().body.effect, Effect::Isolate);
+    }
+
+    #[test]
+    fn the_kind_of_a_message_is_known_before_it_is_read() {
+        let mut message =
+            serde_json::to_value(Envelope::new(&tenant(), &["x"], "t", at(), notice())).unwrap();
+        message["body"] = "something else entirely".into();
+        message["version"] = "99".into();
+        assert_eq!(kind_of(&message.to_string()).as_deref(), Some("notice"));
+        assert_eq!((kind_of("{}"), kind_of("not JSON"), kind_of(r#"{"kind": 7}"#)), (None, None, None));
     }
 
     #[test]

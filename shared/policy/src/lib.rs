@@ -71,6 +71,11 @@ impl Playbook {
         decide::decide(self, case)
     }
 
+    /// The names of the asset lists on which a device stands.
+    pub fn listed(&self, device: &model::Device) -> Vec<&str> {
+        self.lists.iter().filter(|list| list.names(device)).map(|list| list.name.as_str()).collect()
+    }
+
     /// The asset lists, in the order of the file.
     pub fn lists(&self) -> &[AssetList] {
         &self.lists

@@ -109,6 +109,27 @@ impl<'a> Section<'a> {
         duration
     }
 
+    /// A whole number from 0 to `most`.
+    pub(crate) fn number(&self, reader: &mut Reader<'_>, key: &str, default: u32, most: u32) -> u32 {
+        let Some((value, at)) = self.get(key) else { return default };
+        let number =
+            value.as_integer().and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
+        let Some(number) = number.filter(|number| *number <= most) else {
+            let key = model::one_line(key, 60);
+            reader.problem(at, format!("`{key}` must be a whole number between 0 and {most}"));
+            return default;
+        };
+        number
+    }
+
+    pub(crate) fn flag(&self, reader: &mut Reader<'_>, key: &str, default: bool) -> bool {
+        let Some((value, at)) = self.get(key) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            reader.problem(at, format!("`{key}` must be true or false, not {}", kind(value)));
+            default
+        })
+    }
+
     /// A list of texts; empty where the key is absent.
     pub(crate) fn texts(&self, reader: &mut Reader<'_>, key: &str) -> Vec<Word<'a>> {
         let Some((value, at)) = self.get(key) else { return Vec::new() };

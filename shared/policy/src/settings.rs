@@ -7,7 +7,7 @@ use crate::{
     section::{Bounds, Reader, Section, Word, name},
 };
 use jiff::SignedDuration;
-use model::{IsolationType, Mode};
+use model::{IsolationType, Limits, Mode};
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
@@ -21,6 +21,8 @@ pub struct Settings {
     pub mode: Mode,
     pub poll: PollSettings,
     pub isolation: IsolationSettings,
+    /// How many devices may be isolated before people are asked.
+    pub limits: Limits,
     /// Where people are told.
     pub channels: Vec<Channel>,
 }
@@ -45,6 +47,10 @@ pub struct IsolationSettings {
     pub act_within: SignedDuration,
     /// How long a device is left to people after one of them released it. Default: 24 hours.
     pub hands_off_after_release: SignedDuration,
+    /// After how long Cordon releases by itself what it isolated by itself. Default: never.
+    pub release_after: Option<SignedDuration>,
+    /// Whether what was done is written on the alert as a comment, which needs a permission of its own. Default: no.
+    pub comment_on_alert: bool,
 }
 
 /// One way to tell people.
@@ -151,6 +157,16 @@ const HANDS_OFF: Bounds = Bounds {
     least: SignedDuration::from_mins(1),
     most: SignedDuration::from_hours(30 * 24),
 };
+const RELEASE_AFTER: Bounds = Bounds {
+    default: SignedDuration::from_hours(24),
+    least: SignedDuration::from_hours(2),
+    most: SignedDuration::from_hours(30 * 24),
+};
+const BREAKER_WINDOW: Bounds = Bounds {
+    default: SignedDuration::from_mins(30),
+    least: SignedDuration::from_mins(1),
+    most: SignedDuration::from_hours(24),
+};
 const COMMENT: &str = "Isolated by Cordon";
 const MAX_COMMENT: usize = 200;
 
@@ -164,7 +180,10 @@ impl Default for Settings {
                 comment: COMMENT.to_owned(),
                 act_within: ACT_WITHIN.default,
                 hands_off_after_release: HANDS_OFF.default,
+                release_after: None,
+                comment_on_alert: false,
             },
+            limits: Limits::default(),
             channels: Vec::new(),
         }
     }
@@ -199,7 +218,7 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
 }
 
 fn read(reader: &mut Reader<'_>, root: Section<'_>, settings: &mut Settings) {
-    root.only(reader, &["mode", "poll", "isolation", "channels"]);
+    root.only(reader, &["mode", "poll", "isolation", "limits", "channels"]);
     let modes = [Mode::Observe, Mode::Enforce].map(|mode| (mode.as_str(), mode));
     settings.mode = root.choice(reader, "mode", settings.mode, &modes);
     if let Some(section) = root.section(reader, "poll") {
@@ -209,6 +228,9 @@ fn read(reader: &mut Reader<'_>, root: Section<'_>, settings: &mut Settings) {
     }
     if let Some(section) = root.section(reader, "isolation") {
         isolation(reader, section, &mut settings.isolation);
+    }
+    if let Some(section) = root.section(reader, "limits") {
+        limits(reader, section, &mut settings.limits);
     }
     for section in root.sections(reader, "channels") {
         let name = name(reader, section);
@@ -222,7 +244,10 @@ fn read(reader: &mut Reader<'_>, root: Section<'_>, settings: &mut Settings) {
 }
 
 fn isolation(reader: &mut Reader<'_>, section: Section<'_>, settings: &mut IsolationSettings) {
-    section.only(reader, &["type", "comment", "act_within", "hands_off_after_release"]);
+    section.only(
+        reader,
+        &["type", "comment", "act_within", "hands_off_after_release", "release_after", "comment_on_alert"],
+    );
     let types = [IsolationType::Full, IsolationType::Selective].map(|kind| (kind.as_str(), kind));
     settings.isolation_type = section.choice(reader, "type", settings.isolation_type, &types);
     if let Some(word) = section.text(reader, "comment") {
@@ -233,6 +258,36 @@ fn isolation(reader: &mut Reader<'_>, section: Section<'_>, settings: &mut Isola
     }
     settings.act_within = section.duration(reader, "act_within", ACT_WITHIN);
     settings.hands_off_after_release = section.duration(reader, "hands_off_after_release", HANDS_OFF);
+    let is_never = section.get("release_after").is_none_or(|(value, _)| value.as_str() == Some("never"));
+    settings.release_after = (!is_never).then(|| section.duration(reader, "release_after", RELEASE_AFTER));
+    settings.comment_on_alert = section.flag(reader, "comment_on_alert", settings.comment_on_alert);
+}
+
+fn limits(reader: &mut Reader<'_>, section: Section<'_>, limits: &mut Limits) {
+    section.only(
+        reader,
+        &[
+            "per_hour",
+            "per_day",
+            "at_one_time_percent",
+            "at_one_time_least",
+            "per_group",
+            "breaker_devices",
+            "breaker_window",
+        ],
+    );
+    limits.per_hour = section.number(reader, "per_hour", limits.per_hour, Limits::MOST);
+    limits.per_day = section.number(reader, "per_day", limits.per_day, Limits::MOST);
+    limits.standing_percent = section.number(reader, "at_one_time_percent", limits.standing_percent, 100);
+    limits.standing_least = section.number(reader, "at_one_time_least", limits.standing_least, Limits::MOST);
+    limits.breaker_devices = section.number(reader, "breaker_devices", limits.breaker_devices, Limits::MOST);
+    limits.breaker_window = section.duration(reader, "breaker_window", BREAKER_WINDOW);
+    let Some(groups) = section.section(reader, "per_group") else { return };
+    for key in groups.table.keys() {
+        let group = key.get_ref().to_string();
+        let most = groups.number(reader, &group, 0, Limits::MOST);
+        limits.per_group.insert(group, most);
+    }
 }
 
 fn channel(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -> Option<Channel> {

@@ -14,7 +14,8 @@
 
 use crate::{
     CommitError, DeadLetter, DeadPage, Delivery, Expect, Item, Key, MAX_COMMIT, MAX_DELAY, MAX_RECEIVES,
-    MAX_VALUE_BYTES, Out, QueueBackend, QueueError, QueueName, Receipt, StateBackend, Version, Write,
+    MAX_VALUE_BYTES, Out, QueueBackend, QueueError, QueueName, Receipt, RedriveError, StateBackend, Version,
+    Write,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -79,6 +80,10 @@ async fn queue_by<B: QueueBackend + 'static>(clock: Clock, make: impl AsyncFn() 
         a_rejected_message_keeps_its_body_and_its_reason,
         what_is_set_aside_is_a_dead_letter,
         dead_letters_come_in_pages_oldest_first,
+        what_is_redriven_is_a_new_message_and_no_dead_letter,
+        what_never_was_a_message_is_not_redriven,
+        what_is_dropped_is_gone,
+        a_dead_letter_that_is_not_there_is_neither_redriven_nor_dropped,
         queues_do_not_mix,
         receivers_at_once_share_the_messages,
     );
@@ -487,6 +492,79 @@ async fn dead_letters_come_in_pages_oldest_first(messages: Messages) {
     assert_eq!(since, (0..230).map(after).collect::<Vec<_>>(), "each once, the oldest first");
     let ids: BTreeSet<&str> = letters.iter().map(|letter| letter.id.as_str()).collect();
     assert_eq!(ids.len(), letters.len(), "each has an id of its own");
+}
+
+/// Ten messages, rejected at their last receive but one: the ids of their dead letters, by body.
+async fn reject_ten(messages: &Messages) -> BTreeMap<String, String> {
+    let sent = send_ten(messages, FOUND, SignedDuration::ZERO).await;
+    for Delivery { receipt, .. } in take(messages, FOUND).await {
+        messages.retry(FOUND, &receipt, SignedDuration::ZERO).await;
+    }
+    for Delivery { receipt, .. } in take(messages, FOUND).await {
+        // False for a stray duplicate of what was rejected just before.
+        let _ = messages.backend.reject(FOUND, &receipt, "why", messages.now()).await.unwrap();
+    }
+    let letters = dead(messages, FOUND).await;
+    let ids: BTreeMap<String, String> = letters.into_iter().map(|letter| (letter.body, letter.id)).collect();
+    assert_eq!(ids.keys().cloned().collect::<BTreeSet<_>>(), sent);
+    ids
+}
+
+async fn what_is_redriven_is_a_new_message_and_no_dead_letter(messages: Messages) {
+    let ids = reject_ten(&messages).await;
+    let (some, rest): (Vec<_>, Vec<_>) = ids.iter().enumerate().partition(|(n, _)| n % 2 == 0);
+    for (_, (body, id)) in &some {
+        assert!(messages.backend.redrive(FOUND, id, messages.now()).await.unwrap(), "{body} is there");
+    }
+    let expected: BTreeSet<String> = some.iter().map(|(_, (body, _))| (*body).clone()).collect();
+    let deliveries = take(&messages, FOUND).await;
+    assert_eq!(bodies(&deliveries), expected, "exactly what was redriven comes");
+    assert!(receives(&deliveries).values().all(|count| *count == 1), "as if it had never been received");
+    let left: BTreeSet<String> = dead(&messages, FOUND).await.into_iter().map(|letter| letter.body).collect();
+    assert_eq!(left, rest.iter().map(|(_, (body, _))| (*body).clone()).collect(), "the others stay");
+    for (_, (body, id)) in &some {
+        assert!(!messages.backend.redrive(FOUND, id, messages.now()).await.unwrap(), "{body}: but once");
+    }
+    for Delivery { receipt, .. } in &deliveries {
+        messages.backend.done(FOUND, receipt).await.unwrap();
+    }
+    messages.pass_visibility().await;
+    assert_quiet(&messages, FOUND, "and it comes once").await;
+}
+
+async fn what_never_was_a_message_is_not_redriven(messages: Messages) {
+    let unreadable = "{\"kind\":\"unreadable\",\"version\":1,\"body\":\"no alert\"}";
+    messages.backend.set_aside(FOUND, unreadable, "it has no id", start()).await.unwrap();
+    let id = dead(&messages, FOUND).await.remove(0).id;
+    let refused = messages.backend.redrive(FOUND, &id, start()).await;
+    assert!(matches!(refused, Err(RedriveError::NeverAMessage)), "{refused:?}");
+    assert_eq!(dead(&messages, FOUND).await.len(), 1, "it stays where it is");
+    assert_quiet(&messages, FOUND, "and does not come").await;
+    assert!(messages.backend.drop_dead(FOUND, &id, start()).await.unwrap(), "but it can be dropped");
+    assert_eq!(dead(&messages, FOUND).await, []);
+}
+
+async fn what_is_dropped_is_gone(messages: Messages) {
+    let ids = reject_ten(&messages).await;
+    let (body, id) = ids.first_key_value().unwrap();
+    assert!(messages.backend.drop_dead(FOUND, id, messages.now()).await.unwrap(), "it is there");
+    let left: BTreeSet<String> = dead(&messages, FOUND).await.into_iter().map(|letter| letter.body).collect();
+    assert_eq!(left, ids.keys().filter(|other| *other != body).cloned().collect(), "and nothing else goes");
+    assert!(!messages.backend.drop_dead(FOUND, id, messages.now()).await.unwrap(), "it was there but once");
+    messages.pass_visibility().await;
+    assert_quiet(&messages, FOUND, "what is dropped comes no more").await;
+}
+
+async fn a_dead_letter_that_is_not_there_is_neither_redriven_nor_dropped(messages: Messages) {
+    messages.backend.set_aside(FOUND, "{}", "why", start()).await.unwrap();
+    let id = dead(&messages, FOUND).await.remove(0).id;
+    let strange = ["", "0", "-1", "99999999999999999999", "'; --", "é"].map(|id| (FOUND, id));
+    for (queue, id) in strange.into_iter().chain([(QueueName::ActionsTaken, id.as_str())]) {
+        assert!(!messages.backend.redrive(queue, id, start()).await.unwrap(), "`{id}` of {queue}");
+        assert!(!messages.backend.drop_dead(queue, id, start()).await.unwrap(), "`{id}` of {queue}");
+    }
+    assert_eq!(dead(&messages, FOUND).await.len(), 1, "nothing has happened to the one that is there");
+    assert_quiet(&messages, QueueName::ActionsTaken, "nor does it come from another queue").await;
 }
 
 async fn queues_do_not_mix(messages: Messages) {
@@ -1000,5 +1078,13 @@ impl<B: QueueBackend> QueueBackend for Unruly<B> {
 
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {
         self.backend.dead(queue, page).await
+    }
+
+    async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError> {
+        self.backend.redrive(queue, id, now).await
+    }
+
+    async fn drop_dead(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, QueueError> {
+        self.backend.drop_dead(queue, id, now).await
     }
 }

@@ -4,7 +4,10 @@
 //! the backend only stores. A backend offers nothing that SQS and DynamoDB could not keep, and `conformance`
 //! holds every backend to that. Steps see the façades, never a backend.
 
+mod brakes;
+mod claims;
 mod dispatch;
+mod ledger;
 mod mail;
 mod queue;
 mod rows;
@@ -14,15 +17,20 @@ mod tally;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use brakes::{Brakes, Breaker, Gate, Raised, Said, Spent, ToldGate, Wish};
+pub use claims::{ClaimError, Claims, News, Permit};
 pub use dispatch::{Disposition, Settled, dispatch, settle};
+pub use ledger::{
+    Acted, Claim, CutOff, Ending, Event, Impossible, KnownAction, Moved, NewClaim, OpenEffect, Order,
+};
 pub use mail::MailBackend;
 pub use queue::{
     DeadLetter, DeadPage, Delivery, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName,
-    Receipt,
+    Receipt, RedriveError, was_a_message,
 };
 pub use rows::{
-    Announced, CaseRow, Claim, Cursor, DeviceRow, HistoryEntry, OpenEffect, Told, alert_partition,
-    device_partition,
+    Announced, Answered, CaseRow, Cursor, DeviceRow, Dropped, Fleet, Held, HistoryEntry, Once, Told, Trouble,
+    Watch, alert_partition, device_partition,
 };
 pub use state::{
     CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, State, StateBackend, StateError,

@@ -13,23 +13,30 @@ pub const MAX_DELAY: SignedDuration = SignedDuration::from_mins(15);
 /// How often a message may fail (be received without being settled) before it is a dead letter.
 pub const MAX_RECEIVES: u32 = 5;
 
-/// The queues of the pipeline. One queue carries one kind of message.
+/// The queues of the pipeline. One queue carries one kind of message, but for what people are told: outcomes and
+/// notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QueueName {
     AlertsFound,
     AlertsEnriched,
     ActionsTaken,
+    EffectsRequested,
 }
 
 impl QueueName {
-    pub const ALL: [QueueName; 3] =
-        [QueueName::AlertsFound, QueueName::AlertsEnriched, QueueName::ActionsTaken];
+    pub const ALL: [QueueName; 4] = [
+        QueueName::AlertsFound,
+        QueueName::AlertsEnriched,
+        QueueName::ActionsTaken,
+        QueueName::EffectsRequested,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             QueueName::AlertsFound => "alerts-found",
             QueueName::AlertsEnriched => "alerts-enriched",
             QueueName::ActionsTaken => "actions-taken",
+            QueueName::EffectsRequested => "effects-requested",
         }
     }
 }
@@ -88,6 +95,16 @@ pub enum QueueError {
     TooLarge { bytes: usize },
 }
 
+/// Why a dead letter does not go back into its queue. It is a dead letter still.
+#[derive(Debug, thiserror::Error)]
+pub enum RedriveError {
+    /// It was set aside without ever having been a message.
+    #[error("it never was a message, so it cannot go back into its queue; it can be shown and dropped")]
+    NeverAMessage,
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
 /// What a host's queue can do. `now` decides visibility: a backend reads no clock of its own, unless the service
 /// behind it does.
 #[async_trait]
@@ -140,6 +157,24 @@ pub trait QueueBackend: Send + Sync + fmt::Debug {
     /// The dead letters of a queue, a page at a time. For people, not for loops: where the service has no list of
     /// them, each page looks at all of them anew and hides them from others meanwhile.
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError>;
+
+    /// The dead letter goes back into its queue as a new message that was never received, and is a dead letter no
+    /// more; a crash in between may leave it in both, never in neither. False where there is none with this id; an
+    /// error, and nothing done, where [`was_a_message`] says no.
+    async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError>;
+
+    /// The dead letter is gone for good. False where there is none with this id.
+    async fn drop_dead(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, QueueError>;
+}
+
+/// The kind of what [`Queue::set_aside`] keeps.
+const UNREADABLE: &str = "unreadable";
+
+/// Whether a dead letter's body can have been a message: everything but what [`Queue::set_aside`] kept of something
+/// that never became one. What cannot be read may all the same have been sent, and be read by a newer version.
+pub fn was_a_message(body: &str) -> bool {
+    let body: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    body.and_then(|body| body.get("kind")?.as_str().map(str::to_owned)).is_none_or(|kind| kind != UNREADABLE)
 }
 
 /// The queue as the steps see it.
@@ -189,13 +224,36 @@ impl Queue {
         now: Timestamp,
     ) -> Result<(), QueueError> {
         let what: String = what.chars().take(MAX_MESSAGE_BYTES / 4).collect();
-        let body = serde_json::json!({ "kind": "unreadable", "version": 1, "tenant": tenant, "body": what });
+        let body = serde_json::json!({ "kind": UNREADABLE, "version": 1, "tenant": tenant, "body": what });
         self.backend.set_aside(queue, &body.to_string(), reason, now).await
     }
 
     /// The dead letters of a queue, a page at a time.
     pub async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {
         self.backend.dead(queue, page).await
+    }
+
+    /// Puts a dead letter back into its queue; false where there is none with this id. Safe at any time: whatever is
+    /// worked on late is judged anew.
+    pub async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError> {
+        self.backend.redrive(queue, id, now).await
+    }
+
+    /// Drops a dead letter for good; false where there is none with this id. The reason goes to the log; whoever drops
+    /// it keeps it in the state as well.
+    pub async fn drop_dead(
+        &self,
+        queue: QueueName,
+        id: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, QueueError> {
+        let is_dropped = self.backend.drop_dead(queue, id, now).await?;
+        if is_dropped {
+            let reason = model::one_line(reason, 400);
+            tracing::warn!(%queue, id, reason, "a dead letter was dropped");
+        }
+        Ok(is_dropped)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What lives in the state: every row, its key and how long it stays. A row's name in the code is its sort key's
 //! first word. The tenant stands at the start of every key.
 
-use crate::Key;
+use crate::{Claim, Expect, Key, StateError, Stored, Write};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionId, ActionTaken, AlertId, ClaimId, Decision, Device, DeviceId, EffectState, Envelope,
-    EvidenceIdentity, FirstSeen, IsolationType, Revision, Severity, TenantId,
+    ActionId, ActionTaken, AlertId, Cause, Decision, Device, DeviceId, Effect, EffectRequested, EffectState,
+    Envelope, EvidenceIdentity, FirstSeen, MessageId, Revision, Severity, TenantId, Wanted,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -116,6 +116,9 @@ pub struct CaseRow {
     pub updated: Option<Timestamp>,
     /// How many outcomes were announced: part of the id of the next one.
     pub told: u32,
+    /// While it is held: what holds it back, and since when.
+    #[serde(default)]
+    pub held: Option<Held>,
     pub history: Vec<HistoryEntry>,
 }
 
@@ -125,6 +128,8 @@ pub struct HistoryEntry {
     pub at: Timestamp,
     pub revision: Revision,
     pub decision: Decision,
+    #[serde(default)]
+    pub effect: Effect,
     pub state: Option<EffectState>,
     pub notes: Vec<String>,
     pub action: Option<ActionId>,
@@ -144,6 +149,81 @@ impl CaseRow {
         days(now, ALERT_DAYS)
     }
 
+    /// The case after the claim that stands on its account has moved. Nobody was told yet: whoever tells counts.
+    pub fn moved_on(&self, claim: &Claim, notes: Vec<String>, now: Timestamp) -> CaseRow {
+        let mut row = self.clone();
+        row.last.state = Some(claim.state);
+        row.last.effect = claim.effect;
+        row.last.notes.clone_from(&notes);
+        (row.last.claim, row.last.action) = (Some(claim.id.clone()), claim.action.clone());
+        row.push(HistoryEntry {
+            at: now,
+            revision: row.last.revision.clone(),
+            decision: row.last.decision.clone(),
+            effect: claim.effect,
+            state: Some(claim.state),
+            notes,
+            action: claim.action.clone(),
+        });
+        row
+    }
+
+    /// Adds to the history, and forgets the oldest of it.
+    pub fn push(&mut self, entry: HistoryEntry) {
+        self.history.push(entry);
+        let excess = self.history.len().saturating_sub(CaseRow::MAX_HISTORY);
+        self.history.drain(..excess);
+    }
+
+    /// The writes of a case: the row, and the pointer to it while it is held. One commit must hold all of them.
+    pub fn writes(
+        &self,
+        tenant: &TenantId,
+        before: Option<&Stored<CaseRow>>,
+        now: Timestamp,
+    ) -> Result<Vec<Write>, StateError> {
+        let key = CaseRow::key(tenant, &self.last.alert.id, self.about.as_ref());
+        let mut writes = vec![Write::put(key, self, Stored::expected(before), CaseRow::expires(now))?];
+        let was_held = before.and_then(|before| before.value.held.as_ref());
+        if let Some(was) = was_held.filter(|was| Some(*was) != self.held.as_ref()) {
+            writes.push(Write::Delete { key: was.key(tenant), expect: Expect::Any });
+        }
+        if let Some(held) = &self.held {
+            writes.push(Write::put(held.key(tenant), held, Expect::Any, None)?);
+        }
+        Ok(writes)
+    }
+
+    /// The order to write on the alert how the effect stands; the same state is never written twice.
+    pub fn report(
+        &self,
+        tenant: &TenantId,
+        trace: &str,
+        now: Timestamp,
+    ) -> Option<Envelope<EffectRequested>> {
+        let (claim, state, device) = (self.last.claim.as_ref()?, self.last.state?, self.about.as_ref()?);
+        let effect = self.last.effect.word();
+        let mark = format!("[cordon:{claim}:{state}]");
+        let policies: Vec<&str> =
+            self.last.decision.permitted_by.iter().map(|note| note.id.as_str()).collect();
+        let why =
+            if policies.is_empty() { String::new() } else { format!(" by policy {}", policies.join(", ")) };
+        let text = format!(
+            "{mark} Cordon: {effect} {state}{why}, device {device}. To undo: cordon release {device} --comment \"…\""
+        );
+        let identity = ["report", claim.as_str(), effect, state.word()];
+        let body = EffectRequested {
+            wanted: Wanted::Comment { text, mark },
+            device: device.clone(),
+            cause: Cause::Report,
+            alert: Some(self.last.alert.id.clone()),
+            by: "cordon".to_owned(),
+            why: "comment_on_alert".to_owned(),
+            not_after: now.checked_add(SignedDuration::from_hours(24)).unwrap_or(now),
+        };
+        Some(Envelope::new(tenant, &identity, trace, now, body))
+    }
+
     /// The announcement of the last outcome. Its id counts the outcomes, so that the same outcome announced
     /// twice is one message to whoever tells people. How a claim has ended is one message by itself: `track` may
     /// announce that while `respond` is counting another outcome.
@@ -151,8 +231,8 @@ impl CaseRow {
         let device = self.about.as_ref().map_or("none", DeviceId::as_str);
         let told = self.told.to_string();
         let ended = |state: &EffectState| {
-            use EffectState::{Cancelled, Failed, Succeeded, TimedOut};
-            matches!(state, Succeeded | Failed | TimedOut | Cancelled)
+            use EffectState::{Cancelled, Failed, Released, Succeeded, TimedOut};
+            matches!(state, Succeeded | Failed | TimedOut | Cancelled | Released)
         };
         let identity = match (&self.last.claim, self.last.state.filter(ended)) {
             (Some(claim), Some(end)) => {
@@ -161,51 +241,6 @@ impl CaseRow {
             _ => [self.last.alert.id.as_str(), device, &told].to_vec(),
         };
         Envelope::new(tenant, &identity, trace, self.decided_at, self.last.clone())
-    }
-}
-
-/// The claim on a device: isolating and releasing share one. Never expires.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Claim {
-    pub device: DeviceId,
-    /// One isolation per generation; a release starts the next.
-    pub generation: u32,
-    /// How often this generation's isolation was about to be asked for.
-    pub attempt: u32,
-    pub id: ClaimId,
-    pub state: EffectState,
-    /// The alert on whose account it stands.
-    pub alert: AlertId,
-    pub isolation_type: IsolationType,
-    /// While `requesting`: until when the call may still be under way. While open: when to look next.
-    pub due: Timestamp,
-    /// How often the open machine action was looked at.
-    pub looks: u32,
-    pub action: Option<ActionId>,
-    pub claimed_at: Timestamp,
-    pub changed_at: Timestamp,
-}
-
-impl Claim {
-    pub fn key(tenant: &TenantId, device: &DeviceId) -> Key {
-        Key { partition: device_partition(tenant, device), sort: "claim#cut-off".to_owned() }
-    }
-}
-
-/// Points to a claim that is not settled, so that unsettled claims can be listed: written and deleted in the
-/// same commit as the claim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenEffect {
-    pub device: DeviceId,
-}
-
-impl OpenEffect {
-    pub fn partition(tenant: &TenantId) -> String {
-        format!("{tenant}#open")
-    }
-
-    pub fn key(tenant: &TenantId, device: &DeviceId) -> Key {
-        Key { partition: OpenEffect::partition(tenant), sort: format!("cut-off#{device}") }
     }
 }
 
@@ -220,6 +255,159 @@ pub struct Told {
 impl Told {
     pub fn key(tenant: &TenantId, alert: &AlertId, message: &model::MessageId, channel: &str) -> Key {
         Key { partition: alert_partition(tenant, alert), sort: format!("told#{message}#{channel}") }
+    }
+
+    /// A notice belongs to no alert.
+    pub fn of_notice(tenant: &TenantId, message: &model::MessageId, channel: &str) -> Key {
+        Key { partition: format!("{tenant}#notice"), sort: format!("told#{message}#{channel}") }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, ALERT_DAYS)
+    }
+}
+
+/// A case that a limit, a breaker or a pause holds back. The same stands in the case, and, so that held cases can be
+/// listed with the most severe first, under a key of its own; both are written in one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub alert: AlertId,
+    pub device: DeviceId,
+    pub device_name: Option<String>,
+    pub title: String,
+    pub severity: Option<Severity>,
+    /// What holds it back, in words.
+    pub gate: String,
+    pub since: Timestamp,
+}
+
+impl Held {
+    /// After this time a held case is given up, and people are told.
+    pub const EXPIRES: SignedDuration = SignedDuration::from_hours(24);
+
+    pub fn partition(tenant: &TenantId) -> String {
+        format!("{tenant}#held")
+    }
+
+    /// The most severe first, and then the oldest.
+    pub fn key(&self, tenant: &TenantId) -> Key {
+        let rank = self.severity.as_ref().and_then(Severity::rank).unwrap_or(0);
+        let below = 9_u8.saturating_sub(rank);
+        let since = self.since.as_millisecond();
+        let sort = format!("held#{below}#{since:015}#{}#{}", self.alert, self.device);
+        Key { partition: Held::partition(tenant), sort }
+    }
+}
+
+/// How many devices are onboarded, counted from the machine list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fleet {
+    pub onboarded: u64,
+    pub counted_at: Timestamp,
+}
+
+impl Fleet {
+    /// How old the count may be to be gone by.
+    pub const FRESH: SignedDuration = SignedDuration::from_hours(72);
+
+    pub fn key(tenant: &TenantId) -> Key {
+        Key { partition: format!("{tenant}#track"), sort: "fleet".to_owned() }
+    }
+}
+
+/// What track knows of the tenant's machine actions at large.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// As whom the service notes what Cordon asks for, learned from Cordon's own machine actions.
+    pub requestor: Option<String>,
+    /// What was asked for before this is not looked at.
+    pub since: Timestamp,
+    pub looked_at: Timestamp,
+    /// Machine actions of which people were told already.
+    pub alarmed: Vec<ActionId>,
+}
+
+impl Watch {
+    pub fn key(tenant: &TenantId) -> Key {
+        Key { partition: format!("{tenant}#track"), sort: "watch".to_owned() }
+    }
+}
+
+/// That track has done something which a round a minute must not do again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    pub at: Timestamp,
+}
+
+impl Once {
+    pub fn key(tenant: &TenantId, what: &str) -> Key {
+        Key { partition: format!("{tenant}#track"), sort: format!("once#{what}") }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 7)
+    }
+}
+
+/// The last time that a step on a schedule failed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub at: Timestamp,
+    pub why: String,
+}
+
+impl Trouble {
+    /// `step`: `poll` or `track`.
+    pub fn key(tenant: &TenantId, step: &str) -> Key {
+        Key { partition: format!("{tenant}#{step}"), sort: "trouble".to_owned() }
+    }
+}
+
+/// What became of an order, for whoever gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    pub at: Timestamp,
+    /// The state in which the effect is now; none where there was nothing to do.
+    pub state: Option<EffectState>,
+    /// A sentence.
+    pub said: String,
+}
+
+impl Answered {
+    pub fn key(tenant: &TenantId, order: &MessageId) -> Key {
+        Key { partition: format!("{tenant}#order#{order}"), sort: "answered".to_owned() }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 7)
+    }
+}
+
+/// A dead letter that a person has dropped: all that is left of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    pub at: Timestamp,
+    /// Who dropped it.
+    pub by: String,
+    /// Why they did.
+    pub why: String,
+    /// Why it was a dead letter.
+    pub reason: String,
+    pub queue: String,
+    /// The id that it had there.
+    pub letter: String,
+}
+
+impl Dropped {
+    pub fn partition(tenant: &TenantId) -> String {
+        format!("{tenant}#dropped")
+    }
+
+    /// The oldest first.
+    pub fn key(&self, tenant: &TenantId) -> Key {
+        let at = self.at.as_millisecond();
+        let sort = format!("dropped#{at:015}#{}#{}", self.queue, self.letter);
+        Key { partition: Dropped::partition(tenant), sort }
     }
 
     pub fn expires(now: Timestamp) -> Option<Timestamp> {

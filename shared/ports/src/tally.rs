@@ -18,6 +18,8 @@ pub enum Count {
     DecidedRefused,
     /// Decided to isolate, and not carried out because of the mode.
     DecidedObserved,
+    /// Decided to isolate, and held back by a limit, the breaker or a pause.
+    DecidedHeld,
     IsolationsRequested,
     IsolationsAdopted,
     IsolationsSucceeded,

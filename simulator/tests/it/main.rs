@@ -12,6 +12,7 @@ mod actions;
 mod api;
 mod faults;
 mod token;
+mod updates;
 
 use std::time::Duration;
 
@@ -85,6 +86,13 @@ impl Client {
 
     async fn post(&self, path: &str, body: &str) -> (u16, Value) {
         read(self.send(path, Some(body)).await.unwrap()).await
+    }
+
+    async fn patch(&self, path: &str, body: &str) -> (u16, Value) {
+        let request =
+            self.http.patch(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let request = request.header("authorization", format!("Bearer {}", self.token)).body(body.to_owned());
+        read(request.send().await.unwrap()).await
     }
 
     async fn isolate(&self, machine: &str) -> (u16, Value) {

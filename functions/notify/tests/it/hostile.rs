@@ -2,12 +2,18 @@
 
 use crate::{
     memory::Memory,
-    samples::{PORTAL, envelope, mail, now, requested},
+    samples::{
+        PORTAL, STATES, device, envelope, mail, notice, notice_mail, now, release, requested, taken, tenant,
+        topics,
+    },
 };
 use credentials::{Problems, Vars};
 use mail_parser::{HeaderName, MessageParser};
-use model::{ActionTaken, DeviceFact, Evidence, Severity, User};
-use notify::{Notify, open};
+use model::{
+    ActionTaken, Answer, Body, DeviceFact, EffectState, Envelope, Evidence, Mode, Notice, Severity, Topic,
+    User,
+};
+use notify::{Mail, Notify, open};
 use ports::{Disposition, Tally};
 
 fn corpus() -> Vec<String> {
@@ -39,8 +45,11 @@ fn corpus() -> Vec<String> {
 
 /// An outcome with the text everywhere where a stranger's text may stand.
 fn everywhere(text: &str) -> ActionTaken {
+    within(requested(), text)
+}
+
+fn within(mut taken: ActionTaken, text: &str) -> ActionTaken {
     let t = || Some(text.to_owned());
-    let mut taken = requested();
     let alert = &mut taken.alert;
     alert.title = text.to_owned();
     alert.incident_id = t();
@@ -87,6 +96,22 @@ fn everywhere(text: &str) -> ActionTaken {
     taken
 }
 
+/// A notice with the text everywhere where a stranger's text may stand.
+fn notice_of(topic: Topic, text: &str) -> Notice {
+    Notice { device_name: Some(text.to_owned()), facts: vec![text.to_owned(); 30], ..notice(topic) }
+}
+
+/// A mail of every kind with the text in it: isolations and releases where a device may be cut off, is held or is
+/// released, and every notice.
+fn mails(text: &str) -> Vec<Mail> {
+    let states = [EffectState::Requested, EffectState::Held, EffectState::Released, EffectState::Refused];
+    let isolations = states.map(|state| taken(Answer::Isolate, Mode::Enforce, Some(state)));
+    let releases = states.map(release);
+    let outcomes = isolations.into_iter().chain(releases).map(|taken| mail(&within(taken, text)));
+    let notices = topics().into_iter().map(|topic| notice_mail(&notice_of(topic, text)));
+    outcomes.chain(notices).collect()
+}
+
 /// The names and targets of all tags of an HTML text.
 fn tags(html: &str) -> Vec<&str> {
     html.split('<').skip(1).map(|tag| tag.split('>').next().unwrap()).collect()
@@ -95,8 +120,9 @@ fn tags(html: &str) -> Vec<&str> {
 #[test]
 fn no_markup_and_no_link_but_ours() {
     const OURS: [&str; 10] = ["html", "head", "meta", "title", "body", "table", "tr", "td", "span", "a"];
-    for text in corpus() {
-        let html = mail(&everywhere(&text)).html;
+    for (text, html) in
+        corpus().iter().flat_map(|text| mails(text).into_iter().map(move |mail| (text, mail.html)))
+    {
         for tag in tags(&html) {
             let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
             assert!(OURS.contains(&name) || tag.starts_with('!'), "<{tag}> from {text:.80}");
@@ -119,8 +145,8 @@ fn no_markup_and_no_link_but_ours() {
 
 #[test]
 fn the_plain_part_is_safe_in_a_terminal() {
-    for text in corpus() {
-        let mail = mail(&everywhere(&text));
+    for (text, mail) in corpus().iter().flat_map(|text| mails(text).into_iter().map(move |mail| (text, mail)))
+    {
         for part in [&mail.text, &mail.html, &mail.subject] {
             let acting = part.chars().find(|c| {
                 (c.is_control() && *c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -129,7 +155,8 @@ fn the_plain_part_is_safe_in_a_terminal() {
         }
         assert!(!mail.subject.contains('\n') && mail.subject.chars().count() <= 250);
         assert!(mail.text.len() < 60_000, "{} bytes", mail.text.len());
-        let too_long = mail.text.lines().find(|line| line.chars().count() > 78 && !line.contains(PORTAL));
+        let whole = |line: &&str| line.contains(PORTAL) || line.starts_with("    cordon ");
+        let too_long = mail.text.lines().filter(|line| !whole(line)).find(|line| line.chars().count() > 78);
         assert_eq!(too_long, None, "from {text:.80}");
     }
 }
@@ -150,42 +177,88 @@ fn nobody_can_forge_the_first_line_or_a_heading() {
     }
 }
 
+#[test]
+fn nobody_can_forge_a_command() {
+    let ours = |text: &str| {
+        let commands = text.lines().filter(|line| line.starts_with("    cordon "));
+        commands.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for text in ["cordon release --all", "x\n    cordon release --all --comment y", "    cordon resume"] {
+        for (forged, plain) in mails(text).into_iter().zip(mails("x")) {
+            assert_eq!(ours(&forged.text), ours(&plain.text), "{}", forged.text);
+        }
+    }
+    let known: Vec<String> = mails("x").iter().flat_map(|mail| ours(&mail.text)).collect();
+    assert!(known.iter().any(|line| line.contains(device().id.as_str())), "{known:?}");
+}
+
 #[tokio::test]
 async fn no_header_can_be_injected() {
-    for (number, text) in corpus().into_iter().enumerate() {
-        let folder = tempfile::tempdir().unwrap();
-        let channel = policy::Channel::Folder { name: "folder".to_owned(), path: folder.path().to_owned() };
-        let channels = open(&[channel], &Vars::default(), None, &mut Problems::default());
-        let (_, state) = Memory::state();
-        let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
-        let message = envelope(everywhere(&text));
-        let mail = notify::render(&message.body, PORTAL, message.occurred_at, &message.id);
-        assert_eq!(notify.handle(message, now()).await, Disposition::Done);
-
-        let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-        let content = std::fs::read(file).unwrap();
-        assert!(content.is_ascii(), "number {number}");
-        let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();
-        assert!(longest <= 998, "number {number}: a line of {longest}");
-        let letter = MessageParser::default().parse(&content).unwrap();
-        let names: Vec<&str> = letter.headers().iter().map(|header| header.name.as_str()).collect();
-        let expected = [
-            "From",
-            "Subject",
-            "Date",
-            "Message-ID",
-            "In-Reply-To",
-            "References",
-            "Auto-Submitted",
-            "To",
-            "MIME-Version",
-            "Content-Type",
-        ];
-        assert_eq!(names, expected, "number {number}");
-        assert!(letter.header(HeaderName::Bcc).is_none());
-        assert_eq!(letter.subject().unwrap(), mail.subject, "number {number}");
-        assert_eq!((letter.parts.len(), letter.attachment_count()), (3, 0), "number {number}");
-        assert_eq!(letter.body_text(0).unwrap().replace("\r\n", "\n"), mail.text, "number {number}");
-        assert_eq!(letter.body_html(0).unwrap().replace("\r\n", "\n"), mail.html, "number {number}");
+    for text in corpus() {
+        let taken = everywhere(&text);
+        arrives_whole(envelope(taken.clone()), mail_of(&envelope(taken))).await;
+        for topic in [Topic::Holding, Topic::AlienAction, Topic::StillIsolated] {
+            let message = envelope(notice_of(topic, &text));
+            let mail = notify::render_notice(&message.body, PORTAL, message.occurred_at, &message.id);
+            arrives_whole(message, mail).await;
+        }
     }
+}
+
+#[tokio::test]
+async fn every_state_and_topic_arrives_as_a_letter_that_a_program_can_read() {
+    for state in STATES {
+        for taken in [taken(Answer::Isolate, Mode::Enforce, Some(state)), release(state)] {
+            let message = envelope(taken);
+            let mail = mail_of(&message);
+            arrives_whole(message, mail).await;
+        }
+    }
+    for topic in topics() {
+        let message = envelope(notice(topic));
+        let mail = notify::render_notice(&message.body, PORTAL, message.occurred_at, &message.id);
+        arrives_whole(message, mail).await;
+    }
+}
+
+fn mail_of(message: &Envelope<ActionTaken>) -> Mail {
+    notify::render(&message.body, PORTAL, message.occurred_at, &message.id)
+}
+
+/// Whether a message that travels as text comes out as this mail, with our headers and no other.
+async fn arrives_whole<B: Body>(message: Envelope<B>, mail: Mail) {
+    let folder = tempfile::tempdir().unwrap();
+    let channel = policy::Channel::Folder { name: "folder".to_owned(), path: folder.path().to_owned() };
+    let channels = open(&[channel], &Vars::default(), None, &mut Problems::default());
+    let (_, state) = Memory::state();
+    let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
+    let taken = notify.take(&tenant(), &message.encode().unwrap(), now()).await;
+    assert_eq!(taken, Disposition::Done);
+
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let content = std::fs::read(file).unwrap();
+    let about = &mail.subject;
+    assert!(content.is_ascii(), "{about}");
+    let longest = content.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();
+    assert!(longest <= 998, "{about}: a line of {longest}");
+    let letter = MessageParser::default().parse(&content).unwrap();
+    let names: Vec<&str> = letter.headers().iter().map(|header| header.name.as_str()).collect();
+    let expected = [
+        "From",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "In-Reply-To",
+        "References",
+        "Auto-Submitted",
+        "To",
+        "MIME-Version",
+        "Content-Type",
+    ];
+    assert_eq!(names, expected, "{about}");
+    assert!(letter.header(HeaderName::Bcc).is_none());
+    assert_eq!(letter.subject().unwrap(), mail.subject);
+    assert_eq!((letter.parts.len(), letter.attachment_count()), (3, 0), "{about}");
+    assert_eq!(letter.body_text(0).unwrap().replace("\r\n", "\n"), mail.text, "{about}");
+    assert_eq!(letter.body_html(0).unwrap().replace("\r\n", "\n"), mail.html, "{about}");
 }

@@ -1,13 +1,22 @@
 //! What people read, word for word.
 
-use crate::samples::{PORTAL, alert, mail, process, requested, taken};
-use model::{Answer, DeviceFact, EffectState, Evidence, Mode};
+use crate::samples::{PORTAL, STATES, alert, mail, process, release, requested, taken};
+use model::{ActionTaken, Answer, DeviceFact, EffectState, Evidence, Mode};
 
 /// Whether the plain text down to the links is as expected.
 fn check(answer: Answer, mode: Mode, state: EffectState, expected: &str) {
-    let text = mail(&taken(answer, mode, Some(state))).text;
+    assert_eq!(down_to_the_links(&taken(answer, mode, Some(state))), expected.trim_start());
+}
+
+fn down_to_the_links(taken: &ActionTaken) -> String {
+    let text = mail(taken).text;
     let (told, _) = text.split_once("\nIN THE PORTAL").unwrap();
-    assert_eq!(told, expected.trim_start());
+    told.to_owned()
+}
+
+/// The headline, on one line.
+pub(crate) fn first_line(text: &str) -> String {
+    text.split("\n\n").next().unwrap().replace("\n  ", " ")
 }
 
 #[test]
@@ -55,8 +64,11 @@ WHY
   For it: the alert is High (policy isolate-high)
 
 WHAT TO DO NEXT
-  If you agree, isolate the device in the portal: open the device page (below)
-  and choose "Isolate device".
+  If you agree, have Cordon isolate the device (add --even-so for a server or
+  a listed asset):
+    cordon isolate 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --alert da637472900382838869_1364969609 --comment "…"
+  Or isolate it in the portal: open the device page (below) and choose
+  "Isolate device".
   If you do not agree, there is nothing to undo.
 "#,
     );
@@ -116,7 +128,9 @@ WHAT TO DO NEXT
   Until then, treat the device as connected.
 
 HOW TO UNDO IT
-  In the portal, open the device page (below) and choose "Release from
+  Have Cordon release the device:
+    cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
+  Or in the portal: open the device page (below) and choose "Release from
   isolation".
   As long as the isolation is pending, cancel it in the device's action center
   instead.
@@ -144,10 +158,231 @@ WHY
 
 WHAT TO DO NEXT
   Treat the device as connected.
-  If the device still has to be cut off, isolate it in the portal (device
-  page, below: "Isolate device") or keep it off the network.
+  It is not asked for again by itself.
+  If the device still has to be cut off, have Cordon ask once more:
+    cordon isolate 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --reissue --comment "…"
+  Or isolate it in the portal (device page, below: "Isolate device") or keep
+  it off the network.
 "#,
     );
+}
+
+#[test]
+fn a_held_isolation_says_what_holds_it_and_how_it_goes_on() {
+    let mut held = taken(Answer::Isolate, Mode::Enforce, Some(EffectState::Held));
+    held.notes = vec!["the limit of 10 isolations in an hour is reached".into()];
+    assert_eq!(
+        down_to_the_links(&held),
+        r#"
+The isolation of laptop-7 is held: nothing was asked, and the device is
+  connected.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  A limit, an open breaker or a pause stands against it. It waits for a
+  person, for 24 hours; after that it is given up, and people are told.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+  Held back: the limit of 10 isolations in an hour is reached
+
+WHAT TO DO NEXT
+  Treat the device as connected.
+  See what is held and why, the most severe first:
+    cordon held
+  If a limit holds it back, raise the limit for a while:
+    cordon limits raise --to N --for 1h --comment "…"
+  If a breaker is open, look at its alerts first, then close it by the name
+  that `cordon limits` gives:
+    cordon limits close "BREAKER" --comment "…"
+  If Cordon is paused:
+    cordon resume --comment "…"
+  Then let it go on; it is judged anew:
+    cordon held run da637472900382838869_1364969609 --comment "…"
+"#
+        .trim_start()
+    );
+}
+
+#[test]
+fn a_release_that_is_only_requested_leaves_the_device_cut_off() {
+    assert_eq!(
+        down_to_the_links(&release(EffectState::Requested)),
+        r#"
+Cordon asked for the release of laptop-7, and Defender accepted the request.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  Accepted is not released: the device has its network back only once its
+  sensor has carried this out.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  Treat the device as cut off until its release is reported.
+
+HOW TO UNDO IT
+  As long as the release is pending, cancel it in the device's action center;
+  the device stays cut off.
+"#
+        .trim_start()
+    );
+    let table = mail(&release(EffectState::Requested)).text;
+    assert!(table.contains("  Effect      release\n  State       requested\n"), "{table}");
+}
+
+#[test]
+fn a_release_that_timed_out_says_that_the_device_is_still_cut_off() {
+    assert_eq!(
+        down_to_the_links(&release(EffectState::TimedOut)),
+        r#"
+The release of laptop-7 timed out: Defender has given up.
+
+High · Suspicious encryption of files
+
+WHAT HAPPENED
+  Usually the device was offline all the time. It is still cut off when it
+  comes back.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
+WHAT TO DO NEXT
+  Treat the device as cut off until its release is reported.
+  It is not asked for again by itself.
+  Have Cordon release the device:
+    cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
+  Or in the portal: open the device page (below) and choose "Release from
+  isolation".
+"#
+        .trim_start()
+    );
+}
+
+#[test]
+fn every_state_of_a_release_is_told_in_its_own_word() {
+    let cases = [
+        (
+            EffectState::Claimed,
+            "release claimed",
+            "Cordon is about to ask for the release of laptop-7. Nothing was asked yet.",
+        ),
+        (
+            EffectState::Requesting,
+            "release requesting",
+            "Cordon is asking for the release of laptop-7. There is no answer yet.",
+        ),
+        (
+            EffectState::Requested,
+            "release requested",
+            "Cordon asked for the release of laptop-7, and Defender accepted the request.",
+        ),
+        (
+            EffectState::Pending,
+            "release pending",
+            "The release of laptop-7 is still pending: it is not known to have its network back.",
+        ),
+        (
+            EffectState::Succeeded,
+            "release succeeded",
+            "laptop-7 is released: Defender reports that its isolation has ended.",
+        ),
+        (EffectState::Failed, "release failed", "The release of laptop-7 failed."),
+        (
+            EffectState::TimedOut,
+            "release timed out",
+            "The release of laptop-7 timed out: Defender has given up.",
+        ),
+        (EffectState::Cancelled, "release cancelled", "The release of laptop-7 was cancelled."),
+        (
+            EffectState::Adopted,
+            "release adopted",
+            "Cordon asked for nothing: a release of laptop-7 is open already.",
+        ),
+        (
+            EffectState::Unknown,
+            "release unknown",
+            "It is unknown whether the release of laptop-7 was asked for.",
+        ),
+        (
+            EffectState::Refused,
+            "release refused",
+            "Cordon did not release laptop-7: the release was refused.",
+        ),
+        (EffectState::Observed, "release observed", "Cordon did not release laptop-7: it is observing."),
+        (
+            EffectState::Proposed,
+            "release proposed",
+            "Cordon asks whether to release laptop-7. Nobody has acted.",
+        ),
+        (EffectState::Held, "release held", "The release of laptop-7 is held: nothing was asked."),
+        (
+            EffectState::Released,
+            "released",
+            "laptop-7 is released: Defender reports that its isolation has ended.",
+        ),
+    ];
+    assert_eq!(cases.each_ref().map(|(state, ..)| *state), STATES);
+    for (state, phrase, headline) in cases {
+        let mail = mail(&release(state));
+        let subject = format!("[Cordon] High · {phrase} · laptop-7 · Suspicious encryption of files");
+        assert_eq!((mail.subject.as_str(), first_line(&mail.text).as_str()), (subject.as_str(), headline));
+        let through = matches!(state, EffectState::Released | EffectState::Succeeded);
+        assert_eq!(mail.text.contains("laptop-7 is released"), through, "{}", mail.text);
+        assert_eq!(mail.text.contains("Treat the device as cut off"), !through, "{}", mail.text);
+        assert!(!mail.text.contains("Treat the device as connected"), "{}", mail.text);
+    }
+}
+
+#[test]
+fn somebody_elses_release_is_told_as_one_and_can_be_undone() {
+    let mail = mail(&taken(Answer::Isolate, Mode::Enforce, Some(EffectState::Released)));
+    assert_eq!(
+        first_line(&mail.text),
+        "laptop-7 is released: Defender reports that its isolation has ended."
+    );
+    let isolate = "    cordon isolate 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment \"…\"\n";
+    assert!(mail.text.contains(isolate), "{}", mail.text);
+}
+
+#[test]
+fn while_observing_no_command_to_isolate_is_offered() {
+    for answer in [Answer::Isolate, Answer::Propose, Answer::Refused] {
+        let text = mail(&taken(answer, Mode::Observe, Some(EffectState::Observed))).text;
+        assert!(!text.contains("cordon isolate") && !text.contains("--stack"), "{text}");
+    }
+}
+
+#[test]
+fn a_device_that_could_not_be_read_can_still_be_released() {
+    let mut unread = release(EffectState::Failed);
+    unread.device = DeviceFact::Unknown { why: "the service does not answer".into() };
+    let text = mail(&unread).text;
+    assert!(text.contains("    cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment"), "{text}");
+    unread.alert.device = None;
+    let text = mail(&unread).text;
+    assert!(
+        !text.contains("cordon release") && text.contains("  In the portal, open the device page"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_id_that_a_shell_would_act_upon_stands_in_no_command() {
+    for id in ["x;reboot", "$(reboot)", "`reboot`", "a|b", "-rf", "x'y", "a>b", "*"] {
+        let mut proposed = taken(Answer::Propose, Mode::Enforce, Some(EffectState::Proposed));
+        let mut held = taken(Answer::Isolate, Mode::Enforce, Some(EffectState::Held));
+        for taken in [&mut proposed, &mut held] {
+            taken.alert.id = id.parse().unwrap();
+            let text = mail(taken).text;
+            let mut commands = text.lines().filter(|line| line.starts_with("    cordon "));
+            assert!(commands.all(|line| !line.contains(id) || id == "-rf"), "{text}");
+            assert!(text.contains("ALERT_ID --comment"), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -251,6 +486,20 @@ fn every_state_is_told_in_its_own_word() {
             "isolation unknown",
             "It is unknown whether the isolation of laptop-7 was asked for.",
         ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Held,
+            "isolation held",
+            "The isolation of laptop-7 is held: nothing was asked, and the device is connected.",
+        ),
+        (
+            Answer::Isolate,
+            Mode::Enforce,
+            EffectState::Released,
+            "released",
+            "laptop-7 is released: Defender reports that its isolation has ended.",
+        ),
     ];
     for (answer, mode, state, phrase, headline) in cases {
         let mail = mail(&taken(answer, mode, Some(state)));
@@ -258,9 +507,11 @@ fn every_state_is_told_in_its_own_word() {
             mail.subject,
             format!("[Cordon] High · {phrase} · laptop-7 · Suspicious encryption of files")
         );
-        let first = mail.text.split("\n\n").next().unwrap().replace("\n  ", " ");
-        assert_eq!(first, headline);
-        let effect = !matches!(state, EffectState::Observed | EffectState::Proposed | EffectState::Refused);
+        assert_eq!(first_line(&mail.text), headline);
+        let effect = !matches!(
+            state,
+            EffectState::Observed | EffectState::Proposed | EffectState::Refused | EffectState::Released
+        );
         assert!(!effect || phrase == format!("isolation {}", state.word()), "{phrase}");
         assert!(!mail.text.contains("is isolated") || state == EffectState::Succeeded, "{}", mail.text);
     }
@@ -286,7 +537,9 @@ WHAT TO DO NEXT
   is reported as succeeded.
 
 HOW TO UNDO IT
-  In the portal, open the device page (below) and choose "Release from
+  Have Cordon release the device:
+    cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
+  Or in the portal: open the device page (below) and choose "Release from
   isolation".
   As long as the isolation is pending, cancel it in the device's action center
   instead.
@@ -333,6 +586,7 @@ EVIDENCE
   IP address  192.0.2[.]4
 
 -- 
+Give commands where Cordon runs; for a deployment, add --stack and its name.
 Sent by Cordon, automated response for Microsoft Defender for Endpoint
 (message action-taken-0123456789abcdef0123456789abcdef).
 "#;
@@ -341,19 +595,23 @@ Sent by Cordon, automated response for Microsoft Defender for Endpoint
 
 #[test]
 fn both_parts_say_the_same() {
-    for (answer, mode, state) in [
-        (Answer::Isolate, Mode::Enforce, Some(EffectState::Requested)),
-        (Answer::Isolate, Mode::Observe, Some(EffectState::Observed)),
-        (Answer::Propose, Mode::Enforce, Some(EffectState::Proposed)),
-        (Answer::Refused, Mode::Enforce, Some(EffectState::Refused)),
-        (Answer::None, Mode::Enforce, None),
-    ] {
-        let mut taken = taken(answer, mode, state);
+    let decided = [
+        taken(Answer::Isolate, Mode::Observe, Some(EffectState::Observed)),
+        taken(Answer::Propose, Mode::Enforce, Some(EffectState::Proposed)),
+        taken(Answer::Refused, Mode::Enforce, Some(EffectState::Refused)),
+        taken(Answer::None, Mode::Enforce, None),
+    ];
+    let isolations = STATES.map(|state| taken(Answer::Isolate, Mode::Enforce, Some(state)));
+    for mut taken in decided.into_iter().chain(isolations).chain(STATES.map(release)) {
         taken.notes = vec!["the service said <nothing> & \"more\"".into()];
-        let mail = mail(&taken);
-        let squeezed = |text: &str| text.split_whitespace().collect::<String>();
-        assert_eq!(squeezed(&visible(&mail.html)), squeezed(&mail.text.replace("\n-- \n", "\n")));
+        say_the_same(&mail(&taken));
     }
+}
+
+/// Whether the plain text and the HTML of a mail hold the same words.
+pub(crate) fn say_the_same(mail: &notify::Mail) {
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    assert_eq!(squeezed(&visible(&mail.html)), squeezed(&mail.text.replace("\n-- \n", "\n")));
 }
 
 /// What a reader sees of an HTML text, each link followed by where it leads.

@@ -6,6 +6,7 @@
 mod hostile;
 mod mails;
 mod memory;
+mod notices;
 mod once;
 mod samples;
 mod smtp;

@@ -24,6 +24,10 @@ impl Memory {
         (Arc::clone(&memory), State::new(memory))
     }
 
+    pub(crate) fn partitions(&self) -> Vec<String> {
+        self.items.lock().unwrap().keys().map(|key| key.partition.clone()).collect()
+    }
+
     pub(crate) fn keys(&self) -> Vec<String> {
         self.items.lock().unwrap().keys().map(|key| key.sort.clone()).collect()
     }

@@ -2,11 +2,12 @@
 
 use crate::{
     memory::Memory,
-    samples::{PORTAL, envelope, now, requested},
+    samples::{PORTAL, envelope, notice, now, requested, tenant},
     smtp::Settings,
     smtp_receiver::{Manners, Receiver},
 };
 use credentials::{Problems, Vars};
+use model::{Envelope, Topic};
 use notify::{Notify, open};
 use ports::{Count, Disposition, Tally};
 use std::{
@@ -147,4 +148,64 @@ async fn a_channel_that_fails_is_tried_for_a_day_and_ever_more_rarely() {
         Disposition::Reject { reason } => assert!(reason.contains("24 h"), "{reason}"),
         other => panic!("should be set aside: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_notice_is_told_once_like_an_outcome_and_remembered_without_an_alert() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let (notify, memory, tally) = notify(&[folder(&path)]);
+    let message = envelope(notice(Topic::Holding));
+    for _ in 0..2 {
+        let body = message.encode().unwrap();
+        assert_eq!(notify.take(&tenant(), &body, now()).await, Disposition::Done);
+    }
+    assert_eq!((files(&path).len(), tally.get(Count::NotificationsSent)), (1, 1));
+    assert_eq!(memory.keys(), [format!("told#{}#folder", message.id)]);
+    assert_eq!(memory.partitions(), [format!("{}#notice", tenant())]);
+}
+
+#[tokio::test]
+async fn a_notice_that_no_channel_takes_is_tried_again() {
+    let base = tempfile::tempdir().unwrap();
+    let file = base.path().join("out");
+    fs::write(&file, "a file where the folder should be").unwrap();
+    let (notify, memory, _) = notify(&[folder(&file)]);
+    let body = envelope(notice(Topic::AlienAction)).encode().unwrap();
+    let answer = notify.take(&tenant(), &body, now()).await;
+    assert!(matches!(&answer, Disposition::Defer { why, .. } if why.contains("`folder`")), "{answer:?}");
+    assert!(memory.keys().is_empty());
+}
+
+#[tokio::test]
+async fn both_kinds_of_message_are_taken_and_no_other() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let (notify, ..) = notify(&[folder(&path)]);
+    let outcome = envelope(requested()).encode().unwrap();
+    let told = envelope(notice(Topic::Paused)).encode().unwrap();
+    for body in [&outcome, &told] {
+        assert_eq!(notify.take(&tenant(), body, now()).await, Disposition::Done);
+    }
+    assert_eq!(files(&path).len(), 2);
+    let stray = told.replace("\"notice\"", "\"rumour\"");
+    for body in [stray.as_str(), "not JSON", "{}", &told.replace("paused", "no such topic")] {
+        let answer = notify.take(&tenant(), body, now()).await;
+        assert!(matches!(answer, Disposition::Reject { .. }), "{body}: {answer:?}");
+    }
+    let newer = told.replace("\"version\":1", "\"version\":99");
+    assert!(matches!(notify.take(&tenant(), &newer, now()).await, Disposition::Defer { .. }));
+    assert_eq!(files(&path).len(), 2);
+}
+
+#[tokio::test]
+async fn another_tenants_notice_is_set_aside() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let (notify, ..) = notify(&[folder(&path)]);
+    let other = "99999999-2222-3333-4444-555555555555".parse().unwrap();
+    let message = Envelope::new(&other, &["x"], "trace", now(), notice(Topic::Paused));
+    let answer = notify.take(&tenant(), &message.encode().unwrap(), now()).await;
+    assert!(matches!(answer, Disposition::Reject { .. }), "{answer:?}");
+    assert!(!path.exists());
 }

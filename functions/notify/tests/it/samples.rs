@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use model::{
-    ActionTaken, Alert, Answer, Decision, Device, DeviceFact, DeviceRef, EffectState, Envelope, Evidence,
-    EvidenceIdentity, IsolationType, MessageId, Mode, PolicyNote, Revision, Severity, TenantId, User,
+    ActionTaken, Alert, Answer, Body, Decision, Device, DeviceFact, DeviceRef, Effect, EffectState, Envelope,
+    Evidence, EvidenceIdentity, IsolationType, MessageId, Mode, Notice, PolicyNote, Revision, Severity,
+    TenantId, Topic, User,
 };
 
 pub(crate) const PORTAL: &str = "https://security.microsoft.com";
@@ -99,6 +100,7 @@ pub(crate) fn taken(answer: Answer, mode: Mode, state: Option<EffectState>) -> A
                 | EffectState::Refused
                 | EffectState::Claimed
                 | EffectState::Adopted
+                | EffectState::Held
         )
     });
     ActionTaken {
@@ -118,6 +120,7 @@ pub(crate) fn taken(answer: Answer, mode: Mode, state: Option<EffectState>) -> A
             doubts: if stopped { vec!["the device was read 3 hours ago".into()] } else { vec![] },
             tell: true,
         },
+        effect: Effect::Isolate,
         state,
         notes: vec![],
         claim: asked.then(|| "c0ffee".parse().unwrap()),
@@ -129,12 +132,75 @@ pub(crate) fn requested() -> ActionTaken {
     taken(Answer::Isolate, Mode::Enforce, Some(EffectState::Requested))
 }
 
-pub(crate) fn envelope(body: ActionTaken) -> Envelope<ActionTaken> {
-    let tenant: TenantId = "11111111-2222-3333-4444-555555555555".parse().unwrap();
-    Envelope::new(&tenant, &["case", "1"], "trace", "2026-11-20T10:01:00Z".parse().unwrap(), body)
+/// A release of the device, in this state.
+pub(crate) fn release(state: EffectState) -> ActionTaken {
+    ActionTaken { effect: Effect::Release, ..taken(Answer::Isolate, Mode::Enforce, Some(state)) }
+}
+
+pub(crate) const STATES: [EffectState; 15] = [
+    EffectState::Claimed,
+    EffectState::Requesting,
+    EffectState::Requested,
+    EffectState::Pending,
+    EffectState::Succeeded,
+    EffectState::Failed,
+    EffectState::TimedOut,
+    EffectState::Cancelled,
+    EffectState::Adopted,
+    EffectState::Unknown,
+    EffectState::Refused,
+    EffectState::Observed,
+    EffectState::Proposed,
+    EffectState::Held,
+    EffectState::Released,
+];
+
+/// A notice about the sample device.
+pub(crate) fn notice(topic: Topic) -> Notice {
+    Notice {
+        topic,
+        device: Some(device().id),
+        device_name: device().name,
+        facts: vec!["anna@contoso.com at 10:01: too many at once".into()],
+    }
+}
+
+/// Every topic, an order in every state among them.
+pub(crate) fn topics() -> Vec<Topic> {
+    let effects = [Effect::Isolate, Effect::Release];
+    let ordered = effects.into_iter().flat_map(|effect| STATES.map(|state| Topic::Ordered { effect, state }));
+    [
+        Topic::Holding,
+        Topic::BreakerOpen,
+        Topic::BreakerClosed,
+        Topic::LimitRaised,
+        Topic::Paused,
+        Topic::Resumed,
+        Topic::AlienAction,
+        Topic::HeldExpired,
+        Topic::Stuck,
+        Topic::ReleaseSoon,
+        Topic::StillIsolated,
+    ]
+    .into_iter()
+    .chain(ordered)
+    .collect()
+}
+
+pub(crate) fn tenant() -> TenantId {
+    "11111111-2222-3333-4444-555555555555".parse().unwrap()
+}
+
+pub(crate) fn envelope<B: Body>(body: B) -> Envelope<B> {
+    Envelope::new(&tenant(), &["case", "1"], "trace", "2026-11-20T10:01:00Z".parse().unwrap(), body)
 }
 
 pub(crate) fn mail(taken: &ActionTaken) -> notify::Mail {
     let id: MessageId = "action-taken-0123456789abcdef0123456789abcdef".parse().unwrap();
     notify::render(taken, PORTAL, "2026-11-20T10:01:00Z".parse().unwrap(), &id)
+}
+
+pub(crate) fn notice_mail(notice: &Notice) -> notify::Mail {
+    let id: MessageId = "notice-0123456789abcdef0123456789abcdef".parse().unwrap();
+    notify::render_notice(notice, PORTAL, "2026-11-20T10:01:00Z".parse().unwrap(), &id)
 }

@@ -5,7 +5,7 @@ use aws::{DynamoState, Function, SqsQueue};
 use aws_lambda_events::sqs::SqsEvent;
 use jiff::{SignedDuration, Timestamp};
 use model::{AlertFound, Envelope};
-use ports::{Disposition, MAX_RECEIVES, QueueBackend, State};
+use ports::{Disposition, MAX_RECEIVES, QueueBackend, QueueName, State, dispatch};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -55,7 +55,13 @@ impl Bench {
     }
 
     async fn receive(&self) -> SqsEvent {
-        let receive = self.queues.client.receive_message().queue_url(&self.queues.addresses[&FOUND].url);
+        self.receive_from(FOUND).await
+    }
+
+    async fn receive_from(&self, queue: QueueName) -> SqsEvent {
+        let url = &self.queues.addresses[&queue].url;
+        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", url.rsplit('/').next().unwrap());
+        let receive = self.queues.client.receive_message().queue_url(url);
         let receive = receive.max_number_of_messages(10).message_system_attribute_names("All".into());
         let received = receive.send().await.unwrap().messages.unwrap_or_default();
         let records: Vec<_> = received
@@ -69,6 +75,7 @@ impl Bench {
                     "attributes": count.collect::<std::collections::BTreeMap<_, _>>(),
                     "messageAttributes": {},
                     "eventSource": "aws:sqs",
+                    "eventSourceARN": arn,
                 })
             })
             .collect();
@@ -84,7 +91,8 @@ impl Bench {
         what: impl Fn(&str) -> Disposition,
     ) -> BTreeSet<String> {
         let records = event.records.clone();
-        let step = async |message: Envelope<AlertFound>, _| {
+        let what = &what;
+        let work = async |message: Envelope<AlertFound>| {
             self.begun.lock().unwrap().push(message.id.as_str().to_owned());
             match message.id.as_str() {
                 "hangs" => std::future::pending().await,
@@ -92,8 +100,12 @@ impl Bench {
                 id => what(id),
             }
         };
+        let step = async |queue: QueueName, body: &str, now| {
+            assert_eq!(queue, FOUND);
+            dispatch(&self.function.tenant, body, now, work).await
+        };
         let needs = SignedDuration::from_secs(10);
-        let answer = self.function.batch(FOUND, event, deadline, needs, clock, step).await;
+        let answer = self.function.batch(event, deadline, needs, clock, step).await;
         let failed: BTreeSet<String> =
             answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         for record in records {
@@ -220,4 +232,40 @@ async fn what_cannot_be_settled_comes_again() {
     let bench = Bench { function, ..bench };
     let failed = bench.run(event, at(60), crate::now, |_| Disposition::Done).await;
     assert_eq!(failed, BTreeSet::from([id]), "it cannot be set aside, so it is kept");
+}
+
+#[tokio::test]
+async fn a_step_is_told_which_of_its_queues_a_message_comes_from() {
+    let bench = Bench::new().await;
+    let order = QueueName::EffectsRequested;
+    for (queue, body) in [(FOUND, "an alert"), (order, "an order")] {
+        bench.queues.queue.send(queue, &[out(body)], crate::now()).await.pop().unwrap().unwrap();
+        let told = Mutex::new(Vec::new());
+        let step = async |queue: QueueName, body: &str, _: Timestamp| {
+            told.lock().unwrap().push((queue, body.to_owned()));
+            Disposition::Reject { reason: "a test".to_owned() }
+        };
+        let event = bench.receive_from(queue).await;
+        let needs = SignedDuration::from_secs(10);
+        let answer = bench.function.batch(event, at(60), needs, crate::now, step).await;
+        assert_eq!(answer.batch_item_failures.len(), 0);
+        assert_eq!(told.into_inner().unwrap(), [(queue, body.to_owned())]);
+        let letters = bench.queues.queue.dead(queue, None).await.unwrap().letters;
+        assert_eq!(letters.len(), 1, "it is settled in the queue that it came from");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_a_queue_that_is_not_its_own_is_left_alone() {
+    let bench = Bench::new().await;
+    let mut event = bench.event(&[good("foreign")]).await;
+    event.records[0].event_source_arn = Some("arn:aws:sqs:us-east-1:000000000000:somebody-elses".to_owned());
+    let step = async |_: QueueName, _: &str, _: Timestamp| -> Disposition { panic!("it was begun") };
+    let needs = SignedDuration::from_secs(10);
+    let answer = bench.function.batch(event, at(60), needs, crate::now, step).await;
+    assert_eq!(
+        answer.batch_item_failures.len(),
+        1,
+        "it comes again, and is set aside by the queue in the end"
+    );
 }

@@ -12,12 +12,14 @@
 
 use aws::SdkConfig;
 use aws_sdk_sqs::config::{Credentials, Region, SharedCredentialsProvider};
+use credentials::Vars;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod batch;
 mod mail;
 mod queue;
 mod secrets;
+mod stack;
 mod state;
 
 /// The emulator, and never an account: endpoint and credentials are set here.
@@ -30,7 +32,7 @@ async fn emulator() -> SdkConfig {
         )
     });
     let credentials = Credentials::new("test", "test", None, None, "test");
-    aws::config()
+    aws::config(&Vars::from_process())
         .unwrap()
         .into_builder()
         .endpoint_url(endpoint)

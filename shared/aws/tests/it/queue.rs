@@ -156,6 +156,36 @@ async fn looking_at_dead_letters_leaves_them_where_they_are() {
     assert!(queue.dead(FOUND, Some("nonsense")).await.is_err(), "no page has this name");
 }
 
+/// Among more than one batch of others, which stay visible.
+#[tokio::test]
+async fn one_of_many_dead_letters_is_redriven_and_another_dropped() {
+    let Queues { queue, client, addresses } = queues().await;
+    for n in 0..35 {
+        queue.set_aside(FOUND, &n.to_string(), "why", now()).await.unwrap();
+    }
+    let letters = queue.dead(FOUND, None).await.unwrap().letters;
+    assert!(queue.redrive(FOUND, &letters[17].id, now()).await.unwrap());
+    assert!(queue.drop_dead(FOUND, &letters[30].id, now()).await.unwrap());
+    assert_eq!(received(&queue).await, BTreeSet::from([letters[17].body.clone()]));
+    let url = addresses[&FOUND].dead_letters_url.as_deref().unwrap();
+    let shown = client.get_queue_attributes().queue_url(url).attribute_names("All".into());
+    let shown = shown.send().await.unwrap().attributes.unwrap();
+    assert_eq!(shown[&"ApproximateNumberOfMessages".into()], "33", "others see the rest at once");
+}
+
+/// The message is stored first, so that nothing is lost where it cannot be.
+#[tokio::test]
+async fn what_cannot_be_put_back_stays_a_dead_letter() {
+    let Queues { queue, addresses, .. } = queues().await;
+    queue.set_aside(FOUND, "{}", "why", now()).await.unwrap();
+    let id = queue.dead(FOUND, None).await.unwrap().letters.remove(0).id;
+    let Addresses { url, dead_letters_url } = addresses[&FOUND].clone();
+    let nowhere = Addresses { url: format!("{url}-never-made"), dead_letters_url };
+    let broken = SqsQueue::new(&emulator().await, [(FOUND, nowhere)]);
+    broken.redrive(FOUND, &id, now()).await.unwrap_err();
+    assert_eq!(queue.dead(FOUND, None).await.unwrap().letters.len(), 1, "and is shown again");
+}
+
 #[tokio::test]
 async fn a_delivery_says_how_often_it_came() {
     let Queues { queue, client, addresses } = queues().await;
@@ -187,6 +217,7 @@ async fn a_queue_that_is_not_there_is_an_error() {
         queue.reject(FOUND, &receipt, "why", now()).await.unwrap_err(),
         queue.set_aside(FOUND, "{}", "why", now()).await.unwrap_err(),
         queue.dead(FOUND, None).await.unwrap_err(),
+        queue.drop_dead(FOUND, "id", now()).await.unwrap_err(),
     ];
     for failure in failures {
         let QueueError::Unavailable(why) = &failure else { panic!("{failure:?}") };

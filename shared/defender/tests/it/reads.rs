@@ -5,7 +5,7 @@ use defender::ApiError;
 use jiff::SignedDuration;
 use model::{ActionId, AlertId};
 use serde_json::json;
-use simulator::{Fault, FaultKind, NextLinks, World};
+use simulator::{ActionType, Alert, Comment, Fault, FaultKind, NextLinks, World};
 
 const ROUTES: [&str; 6] =
     ["GET alerts", "GET alert", "GET machine", "GET machines", "GET machineactions", "GET machineaction"];
@@ -194,6 +194,111 @@ async fn half_a_list_of_actions_is_not_taken_for_the_whole() {
     let client = Client::of(&Stub::saying(&whole).url);
     let actions = client.reader.actions_of(&device(), within(90)).await.unwrap();
     assert_eq!(actions.len(), 1, "another device's action is left out");
+}
+
+#[tokio::test]
+async fn isolations_and_releases_since_a_time_are_listed_whoever_asked_and_on_whichever_device() {
+    let mut world = one_device(Vec::new());
+    let other = "f".repeat(40);
+    world.act_as(simulator::DEFAULT_CLIENT, ActionType::Isolate, device().as_str());
+    world.advance(SignedDuration::from_secs(60));
+    let since = world.now;
+    let release = world.release_by_person(device().as_str(), "anna@contoso.com");
+    world.act_as(simulator::DEFAULT_CLIENT, ActionType::RunAntiVirusScan, &other);
+    let isolation = world.act_as(simulator::DEFAULT_CLIENT, ActionType::Isolate, &other);
+    let (simulator, client) = start(world).await;
+    let actions = client.reader.actions_since(since, within(90)).await.unwrap();
+    let mut found: Vec<(&str, Option<&str>)> =
+        actions.iter().map(|action| (action.id.as_str(), action.requestor.as_deref())).collect();
+    let mut expected =
+        [(release.as_str(), Some("anna@contoso.com")), (isolation.as_str(), Some(simulator::DEFAULT_CLIENT))];
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let later = since + SignedDuration::from_secs(1);
+    assert_eq!(client.reader.actions_since(later, within(90)).await, Ok(Vec::new()));
+    assert_eq!(simulator.count("GET machineactions"), 2);
+    assert!(simulator.violations().is_empty() && simulator.unexpected().is_empty());
+}
+
+#[tokio::test]
+async fn half_a_list_of_actions_since_a_time_is_not_taken_for_the_whole() {
+    let mut without_status = action(&[]);
+    without_status["status"] = json!(7);
+    let bodies = [
+        json!({"value": [action(&[]), 5]}),
+        json!({"value": [action(&[]), without_status]}),
+        json!({"value": [action(&[])], "@odata.nextLink": "https://api.security.microsoft.com/api/machineactions?x"}),
+        json!({"value": vec![action(&[]); 10_000]}),
+        json!({"values": []}),
+    ];
+    for body in bodies {
+        let client = Client::of(&Stub::saying(&body.to_string()).url);
+        let answer = client.reader.actions_since(noon(), within(90)).await;
+        assert!(matches!(answer, Err(ApiError::Unreadable { .. })), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_alerts_of_an_incident_are_read_whole_or_not_at_all() {
+    let alert = |id: &str, incident| Alert {
+        incident_id: Some(incident),
+        ..Alert::new(id, device().as_str(), noon())
+    };
+    let world = one_device(Vec::new()).alert(alert("b", 7)).alert(alert("c", 7)).alert(alert("d", 8));
+    let (_simulator, client) = start(world).await;
+    let alerts = client.reader.alerts_of_incident(7, within(90)).await.unwrap();
+    let mut ids: Vec<&str> = alerts.iter().map(|alert| alert.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["b", "c"]);
+    assert_eq!(client.reader.alerts_of_incident(9, within(90)).await.map(|alerts| alerts.len()), Ok(0));
+
+    let one = json!({"id": "a"});
+    for body in [
+        json!({"value": [one, 5]}),
+        json!({"value": vec![one.clone(); 2_000]}),
+        json!({"value": [one], "@odata.nextLink": "https://api.security.microsoft.com/api/alerts?x"}),
+    ] {
+        let client = Client::of(&Stub::saying(&body.to_string()).url);
+        let answer = client.reader.alerts_of_incident(7, within(90)).await;
+        assert!(matches!(answer, Err(ApiError::Unreadable { .. })), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_comments_on_an_alert_are_read_as_they_were_written() {
+    let comment = |text: &str| Comment {
+        comment: text.to_owned(),
+        created_by: "anna@contoso.com".to_owned(),
+        created_time: noon(),
+    };
+    let mut alert = Alert::new("b", device().as_str(), noon());
+    alert.comments = vec![comment("looked at it\nnothing"), comment("[cordon:x]")];
+    let (_simulator, client) = start(one_device(Vec::new()).alert(alert)).await;
+    let read = async |id: &str| client.reader.comments_on(&id.parse().unwrap(), within(90)).await;
+    let both = ["looked at it\nnothing", "[cordon:x]"].map(str::to_owned).to_vec();
+    assert_eq!((read("b").await, read("a").await), (Ok(both), Ok(Vec::new())));
+    assert!(matches!(read("c").await, Err(ApiError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn one_comment_without_a_list_is_read_and_what_is_no_comment_is_not_taken_for_none() {
+    let one = json!({"comment": "x"});
+    for (comments, expected) in [
+        (json!(null), Some(vec![])),
+        (json!([]), Some(vec![])),
+        (one.clone(), Some(vec!["x"])),
+        (json!([one, one]), Some(vec!["x", "x"])),
+        (json!("x"), None),
+        (json!(7), None),
+    ] {
+        let client = Client::of(&Stub::saying(&json!({"id": "a", "comments": comments}).to_string()).url);
+        let read = client.reader.comments_on(&"a".parse().unwrap(), within(90)).await;
+        match expected {
+            Some(texts) => assert_eq!(read.unwrap(), texts, "{comments}"),
+            None => assert!(matches!(read, Err(ApiError::Unreadable { .. })), "{comments}: {read:?}"),
+        }
+    }
 }
 
 #[tokio::test]

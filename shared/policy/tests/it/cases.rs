@@ -399,8 +399,8 @@ fn every_commented_setting_is_real_and_shows_its_default() {
     let playbook = Playbook::parse(&bare.join("\n"), "", "").unwrap_or_else(|problems| panic!("{problems}"));
     let defaults = Settings::default();
     assert_eq!(
-        (&playbook.settings.poll, &playbook.settings.isolation),
-        (&defaults.poll, &defaults.isolation)
+        (&playbook.settings.poll, &playbook.settings.isolation, &playbook.settings.limits),
+        (&defaults.poll, &defaults.isolation, &defaults.limits)
     );
     assert_eq!(playbook.settings.channels.len(), 3);
     assert!(bare.join("\n").contains("\ninterval = "), "the comments were understood");

@@ -26,8 +26,8 @@ fn an_unknown_key_is_named_with_what_was_meant() {
         "playbook.toml:2:1: unknown key `intervall`; did you mean `interval`?"
     );
     assert_eq!(
-        fault("[limits]\nper_hour = 3"),
-        "playbook.toml:1:2: unknown key `limits`; known here: `mode`, `poll`, `isolation`, `channels`"
+        fault("[quotas]\nper_hour = 3"),
+        "playbook.toml:1:2: unknown key `quotas`; known here: `mode`, `poll`, `isolation`, `limits`, `channels`"
     );
     let assets = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\ntag = [\"x\"]";
     assert!(
@@ -53,6 +53,26 @@ fn a_bad_value_says_what_a_good_one_is() {
         (
             "[isolation]\nact_within = \"8d\"",
             "playbook.toml:2:14: `act_within` must lie between 1m and 7d, not at `8d`",
+        ),
+        (
+            "[isolation]\nrelease_after = \"1h\"",
+            "playbook.toml:2:17: `release_after` must lie between 2h and 30d, not at `1h`",
+        ),
+        (
+            "[isolation]\ncomment_on_alert = \"yes\"",
+            "playbook.toml:2:20: `comment_on_alert` must be true or false, not a text",
+        ),
+        (
+            "[limits]\nper_hour = 1001",
+            "playbook.toml:2:12: `per_hour` must be a whole number between 0 and 1000",
+        ),
+        (
+            "[limits]\nat_one_time_percent = -1",
+            "playbook.toml:2:23: `at_one_time_percent` must be a whole number between 0 and 100",
+        ),
+        (
+            "[limits.per_group]\n\"Domain Controllers\" = \"none\"",
+            "playbook.toml:2:24: `Domain Controllers` must be a whole number between 0 and 1000",
         ),
         (
             "[isolation]\ntype = \"full\"",

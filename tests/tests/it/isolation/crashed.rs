@@ -3,37 +3,33 @@
 
 use super::watched::{Access, Fate, Watched, handle, responding, tracking};
 use super::{accepted, enrich, go_offline, isolated_once, one_alert, outcome, put, respond, take, told};
-use model::{Answer, ClaimId, EffectState, IsolationType, Mode};
-use ports::{Claim, Disposition, Expect, OpenEffect, QueueName, Write};
+use model::{Answer, Effect, EffectState, IsolationType, Limits, Mode};
+use ports::{Claim, Claims, Disposition, Expect, NewClaim, Permit, QueueName, Wish};
 use scenarios::{Scene, Setup, device, minutes, seconds};
 use simulator::{Behaviour, Fault, FaultKind};
 
 /// A claim on the first device as somebody left it who is dead now.
-async fn left_behind(scene: &Scene, alert: &str, state: EffectState) -> Claim {
-    let attempt = u32::from(state != EffectState::Claimed);
-    let claim = Claim {
-        device: device(1),
-        generation: 1,
-        attempt,
-        id: ClaimId::of(&scene.tenant, &device(1), 1, attempt, scene.now),
-        state,
-        alert: alert.parse().unwrap(),
+pub(crate) async fn left_behind(scene: &Scene, alert: &str, state: EffectState) -> Claim {
+    let (state_of, now, device) = (scene.state(), scene.now, device(1));
+    let claims = Claims { tenant: &scene.tenant, state: &state_of };
+    let new = NewClaim {
+        device: device.clone(),
+        effect: Effect::Isolate,
+        alert: Some(alert.parse().unwrap()),
+        order: None,
         isolation_type: IsolationType::Full,
-        due: scene.now + minutes(3),
-        looks: 0,
-        action: None,
-        claimed_at: scene.now,
-        changed_at: scene.now,
     };
-    let mut writes =
-        vec![Write::put(Claim::key(&scene.tenant, &device(1)), &claim, Expect::Absent, None).unwrap()];
-    if state != EffectState::Claimed {
-        let open = OpenEffect { device: device(1) };
-        let key = OpenEffect::key(&scene.tenant, &device(1));
-        writes.push(Write::put(key, &open, Expect::Any, None).unwrap());
+    let claimed = Claim::new(&scene.tenant, None, new, now);
+    let claimed = claims.begin(claimed, Expect::Absent, now).await.unwrap();
+    if state == EffectState::Claimed {
+        return claimed.value;
     }
-    scene.state().commit(&writes, scene.now).await.unwrap();
-    claim
+    let wish = Wish { device: &device, group: None, causes: Vec::new(), fleet: None };
+    let quiet = now + minutes(3);
+    match claims.ask(&claimed, &wish, &Limits::default(), quiet, Vec::new(), now).await.unwrap() {
+        Permit::Given(asked) => asked.value,
+        held => panic!("{held:?}"),
+    }
 }
 
 pub(crate) async fn claimed_by_the_dead(scene: &Scene, alert: &str) {
@@ -58,7 +54,7 @@ async fn a_claim_whose_owner_is_dead_is_taken_over() {
         scene.run_once().await;
         isolated_once(&scene).await;
         let claim = scene.claim(1).await.unwrap();
-        assert_eq!((claim.generation, claim.alert.as_str()), (1, "a"));
+        assert_eq!((claim.generation, claim.alert.as_ref().unwrap().as_str()), (1, "a"));
         assert_eq!(scene.isolate_calls(), 1);
         scene.end().await;
     }

@@ -104,7 +104,7 @@ async fn after_a_refusal_the_next_alert_is_a_new_request_of_a_new_generation() {
     let second = scene.claim(1).await.unwrap();
     assert_eq!((first.generation, second.generation), (1, 2));
     assert_ne!(first.id, second.id);
-    assert_eq!(second.alert.as_str(), "b");
+    assert_eq!(second.alert.as_ref().unwrap().as_str(), "b");
     assert_eq!(
         outcome(&scene, "a").await.1,
         Some(EffectState::Failed),

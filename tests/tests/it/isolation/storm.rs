@@ -3,7 +3,7 @@
 use super::{accepted, hours};
 use model::EffectState;
 use ports::Count;
-use scenarios::{Scene, high, minutes, noon, workstation};
+use scenarios::{Scene, Setup, high, minutes, noon, workstation};
 use simulator::{Chaos, FaultKind, World};
 
 fn many(devices: u32) -> World {
@@ -22,7 +22,7 @@ async fn each_once(scene: &Scene, devices: u32) {
 
 #[tokio::test]
 async fn two_hundred_alerts_on_two_hundred_devices_isolate_each_once_within_the_quota() {
-    let mut scene = Scene::new(many(200)).await;
+    let mut scene = Scene::with(many(200), Setup::without_limits()).await;
     scene.run_once().await;
     scene.settle(hours(2)).await;
     each_once(&scene, 200).await;
@@ -45,7 +45,7 @@ async fn a_service_that_loses_every_third_call_still_isolates_each_device_once()
             FaultKind::EmptyBody,
             FaultKind::WrongContentType,
         ];
-        let mut scene = Scene::new(many(12)).await;
+        let mut scene = Scene::with(many(12), Setup::without_limits()).await;
         scene.poll().await;
         scene.simulator.with(|world| world.chaos = Some(Chaos::new(seed, 0.33).kinds(kinds)));
         scene.settle(hours(2)).await;

@@ -9,7 +9,7 @@ use model::{AlertEnriched, Mode};
 use policy::Playbook;
 use ports::{
     CommitError, DeadPage, Delivery, Disposition, Item, Key, Out, Page, Queue, QueueBackend, QueueError,
-    QueueName, Receipt, State, StateBackend, StateError, Tally, Write, dispatch,
+    QueueName, Receipt, RedriveError, State, StateBackend, StateError, Tally, Write, dispatch,
 };
 use respond::Respond;
 use scenarios::{Scene, connection, shipped_playbook};
@@ -200,6 +200,14 @@ impl QueueBackend for Watched {
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {
         self.store.dead(queue, page).await
     }
+
+    async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError> {
+        self.store.redrive(queue, id, now).await
+    }
+
+    async fn drop_dead(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, QueueError> {
+        self.store.drop_dead(queue, id, now).await
+    }
 }
 
 /// Waits by moving the simulator's clock.
@@ -257,6 +265,8 @@ pub(crate) fn tracking(scene: &Scene, store: Arc<Watched>) -> Track {
         queue: Queue::new(store.clone()),
         state: State::new(store),
         tally: Tally::default(),
+        release_after: None,
+        comment_on_alert: false,
     }
 }
 

@@ -283,7 +283,8 @@ async fn a_hostile_tenant_stops_nothing_and_every_alert_is_decided() {
         ..generate::GenerateOptions::new(noon())
     };
     let world = World::new(noon()).generated(generate::tenant(5, &options)).without_quotas();
-    let mut scene = Scene::with(world, Setup::looking_back(minutes(120))).await;
+    let setup = Setup { lookback: minutes(120), ..Setup::without_limits() };
+    let mut scene = Scene::with(world, setup).await;
     scene.poll().await;
     scene.settle(minutes(10)).await;
     assert_eq!((found(&scene), decided(&scene)), (300, 300));

@@ -48,7 +48,7 @@ async fn alerts_with_the_same_stamp_are_all_found_once() {
     for number in 1..=5 {
         world = world.machine(workstation(number)).alert(high(&format!("a{number}"), number));
     }
-    let mut scene = Scene::new(world).await;
+    let mut scene = Scene::with(world, Setup::without_limits()).await;
     scene.run_once().await;
     // One more of that stamp turns up when the cursor stands there already.
     scene.simulator.with(|world| {

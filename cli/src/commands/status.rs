@@ -1,0 +1,302 @@
+//! `cordon status`: how things stand, on one screen; and by its exit code whether a person has to look.
+//!
+//! It reads the state and, where the settings for the tenant are there, takes a token to see that it can.
+
+use crate::{
+    Ending, Reporting, clock,
+    commands::{check, held, isolated, limits::View, pause, release::words},
+    desk::{At, Desk},
+    settings::playbook_folder,
+    show,
+};
+use clap::Args;
+use credentials::{Connection, Problems};
+use jiff::{SignedDuration, Timestamp};
+use model::{DeviceId, Effect, EffectState, Mode, one_line};
+use ports::{Claim, Cursor, Held, OpenEffect, QueueName, Said, StateError, Stored, Trouble};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How long polls may be silent.
+const SILENCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long ago the trouble of a step is still worth a word.
+const LATELY: SignedDuration = SignedDuration::from_hours(1);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cordon status
+  cordon status --json
+  cordon status --stack cordon
+
+It ends with 1 when a person has to look: paused, something held, an open breaker, an isolation of which nobody knows, dead
+letters, or no poll for five minutes; what it is stands on standard error.")]
+pub(crate) struct Status {
+    #[command(flatten)]
+    reporting: Reporting,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    mode: Option<Mode>,
+    mode_source: String,
+    pause: Option<Said>,
+    last_poll: Option<Timestamp>,
+    /// The last time that poll or track failed, where that was after its last success or lately.
+    trouble: BTreeMap<&'static str, Trouble>,
+    open: Vec<Open>,
+    unknown: Vec<DeviceId>,
+    cut_off: CutOff,
+    held: Holding,
+    dead_letters: BTreeMap<&'static str, usize>,
+    /// How full the queues are; only of this machine's.
+    queues: Option<BTreeMap<&'static str, Depth>>,
+    limits: View,
+    /// The roles in the token, where one was taken.
+    roles: Option<Vec<String>>,
+    attention: Vec<String>,
+}
+
+/// So many effects in this state that somebody has to come back to.
+#[derive(Debug, Serialize)]
+struct Open {
+    effect: Effect,
+    state: EffectState,
+    count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct CutOff {
+    by_cordon: usize,
+    by_others: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Holding {
+    count: usize,
+    oldest: Option<Timestamp>,
+    gates: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Depth {
+    visible: u64,
+    waiting: u64,
+    in_flight: u64,
+}
+
+impl Status {
+    pub(crate) async fn run(self, at: &At<'_>) -> Result<Ending, Ending> {
+        let desk = at.look().await?;
+        let now = clock::now();
+        let mut report = read(at, &desk, now).await?;
+        report.attention = attention(&report, now);
+        if at.stack.is_none() && at.vars.get("DEFENDER_CLIENT_ID").is_some() {
+            show::progress("asking for a token …");
+            match roles(at, now).await {
+                Ok(roles) => report.roles = roles,
+                Err(why) => report.attention.extend(why),
+            }
+            show::progress("");
+        }
+        if self.reporting.json {
+            show::json(&report);
+        } else {
+            print(&report, now);
+        }
+        Ok(Ending::of(report.attention))
+    }
+}
+
+async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending> {
+    let (mode, mode_source) = mode(at, desk);
+    let brakes = desk.brakes(now).await?;
+    let cursor: Option<Stored<Cursor>> = desk.state.get(&Cursor::key(&desk.tenant), now).await?;
+    let open = open_effects(desk, now).await?;
+    let unanswered = open.iter().filter(|claim| claim.state == EffectState::Unknown);
+    let unknown = unanswered.map(|claim| claim.device.clone()).collect();
+    let cut_off = isolated::claims(desk, now).await?;
+    let by_cordon = cut_off.iter().filter(|claim| claim.isolation.is_some() || claim.counted).count();
+    let mut dead_letters = BTreeMap::new();
+    for queue in QueueName::ALL {
+        dead_letters.insert(queue.as_str(), desk.dead(queue).await?.len());
+    }
+    let last_poll = cursor.and_then(|cursor| cursor.value.last_success);
+    Ok(Report {
+        mode,
+        mode_source,
+        pause: brakes.pause,
+        last_poll,
+        trouble: troubles(desk, last_poll, now).await?,
+        open: by_state(&open),
+        unknown,
+        cut_off: CutOff { by_cordon, by_others: cut_off.len().saturating_sub(by_cordon) },
+        held: holding(&held::all(desk, now).await?),
+        dead_letters,
+        queues: depths(desk, now)?,
+        limits: View::read(at, desk, now).await?,
+        roles: None,
+        attention: Vec::new(),
+    })
+}
+
+/// The mode that holds, and where it is from.
+fn mode(at: &At<'_>, desk: &Desk) -> (Option<Mode>, String) {
+    if let Some(mode) = desk.deployed {
+        return (Some(mode), "as the stack was deployed".to_owned());
+    }
+    match credentials::mode(at.vars, &mut Problems::default()) {
+        Some(mode) => (Some(mode), "CORDON_MODE".to_owned()),
+        None => match policy::Settings::read(&playbook_folder(at.vars)) {
+            Ok(settings) => (Some(settings.mode), "the playbook".to_owned()),
+            Err(_) => (None, "the playbook (CORDON_PLAYBOOK) cannot be read here".to_owned()),
+        },
+    }
+}
+
+/// The last failures that no success has followed, and those of the last hour.
+async fn troubles(
+    desk: &Desk,
+    last_poll: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<BTreeMap<&'static str, Trouble>, StateError> {
+    let mut troubles = BTreeMap::new();
+    for step in ["poll", "track"] {
+        let trouble: Option<Stored<Trouble>> = desk.state.get(&Trouble::key(&desk.tenant, step), now).await?;
+        let Some(trouble) = trouble.map(|trouble| trouble.value) else { continue };
+        let is_over = step == "poll" && last_poll.is_some_and(|success| success > trouble.at);
+        if !is_over || now.duration_since(trouble.at) < LATELY {
+            troubles.insert(step, trouble);
+        }
+    }
+    Ok(troubles)
+}
+
+async fn open_effects(desk: &Desk, now: Timestamp) -> Result<Vec<Claim>, StateError> {
+    let open =
+        desk.state.query_all::<OpenEffect>(&OpenEffect::partition(&desk.tenant), "cut-off#", now).await?;
+    let keys: Vec<_> = open.iter().map(|row| Claim::key(&desk.tenant, &row.value.device)).collect();
+    let claims = desk.state.batch_get::<Claim>(&keys, now).await?;
+    Ok(claims.into_iter().flatten().map(|claim| claim.value).collect())
+}
+
+fn by_state(claims: &[Claim]) -> Vec<Open> {
+    let mut counts: BTreeMap<(Effect, EffectState), usize> = BTreeMap::new();
+    for claim in claims {
+        *counts.entry((claim.effect, claim.state)).or_default() += 1;
+    }
+    counts.into_iter().map(|((effect, state), count)| Open { effect, state, count }).collect()
+}
+
+fn holding(held: &[Held]) -> Holding {
+    let mut gates = BTreeMap::new();
+    for held in held {
+        *gates.entry(held.gate.clone()).or_default() += 1;
+    }
+    Holding { count: held.len(), oldest: held.iter().map(|held| held.since).min(), gates }
+}
+
+fn depths(desk: &Desk, now: Timestamp) -> Result<Option<BTreeMap<&'static str, Depth>>, Ending> {
+    let Some(store) = &desk.store else { return Ok(None) };
+    let mut depths = BTreeMap::new();
+    for queue in QueueName::ALL {
+        let local::Depth { visible, waiting, in_flight, .. } = store.depth(queue, now)?;
+        depths.insert(queue.as_str(), Depth { visible, waiting, in_flight });
+    }
+    Ok(Some(depths))
+}
+
+/// The roles of the app that reads. What is wrong with the settings or the sign-in, otherwise.
+async fn roles(at: &At<'_>, now: Timestamp) -> Result<Option<Vec<String>>, Vec<String>> {
+    let mut problems = Problems::default();
+    let Some(connection) = Connection::from_vars(at.vars, None, &mut problems) else {
+        return Err(problems.iter().map(str::to_owned).collect());
+    };
+    let mut lacking = Vec::new();
+    let taken = async {
+        let reader = check::reader_of(&connection)?;
+        check::roles(&reader, "DEFENDER_CLIENT_ID", &check::READER_NEEDS, now, &mut lacking).await
+    };
+    match taken.await {
+        Ok(roles) if lacking.is_empty() => Ok(roles),
+        Ok(_) => Err(lacking),
+        Err(Ending::Attention(why) | Ending::Settings(why)) => Err(why),
+        Err(Ending::Done) => Ok(None),
+    }
+}
+
+/// What a person has to look at, the gravest first.
+fn attention(report: &Report, now: Timestamp) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(pause) = &report.pause {
+        all.push(format!("{}; `cordon resume` ends it", pause::of(pause, "paused")));
+    }
+    match report.last_poll {
+        None => all.push("no poll has ended well yet: nothing is seen".to_owned()),
+        Some(last) if now.duration_since(last) > SILENCE => all.push(format!(
+            "no poll has ended well for {}: nothing new is seen (is `cordon run`, or the stack's schedule, still running?)",
+            show::span(now.duration_since(last))
+        )),
+        Some(_) => {}
+    }
+    if !report.unknown.is_empty() {
+        let devices: Vec<&str> = report.unknown.iter().map(DeviceId::as_str).collect();
+        all.push(format!(
+            "of {} device(s) it is not known whether the service was asked, until track has found out: {}",
+            devices.len(),
+            devices.join(", ")
+        ));
+    }
+    all.extend(report.limits.attention());
+    if report.held.count > 0 {
+        all.push(format!("{} case(s) are held: `cordon held`", report.held.count));
+    }
+    let dead: usize = report.dead_letters.values().sum();
+    if dead > 0 {
+        all.push(format!("{dead} message(s) or record(s) were set aside: `cordon dead-letters`"));
+    }
+    all
+}
+
+fn print(report: &Report, now: Timestamp) {
+    let line = |word: &str, text: &str| show::line(&format!("{word:<13}{text}"));
+    line("mode", &format!("{} ({})", report.mode.map_or("not known", Mode::as_str), report.mode_source));
+    line("paused", &report.pause.as_ref().map_or("no".to_owned(), pause::hand));
+    let ago = |at: Timestamp| show::span(now.duration_since(at));
+    let polled = |at: Timestamp| format!("{} ({} ago)", show::time(at), ago(at));
+    line("last poll", &report.last_poll.map_or("none yet".to_owned(), polled));
+    for (step, trouble) in &report.trouble {
+        let why = one_line(&trouble.why, 300);
+        line("trouble", &format!("{step}, {} ago: {why}", ago(trouble.at)));
+    }
+    let open: Vec<String> =
+        report.open.iter().map(|open| format!("{} {}", open.count, words(open.effect, open.state))).collect();
+    line("open", &if open.is_empty() { "none".to_owned() } else { open.join(", ") });
+    let CutOff { by_cordon, by_others } = report.cut_off;
+    line("cut off", &format!("{by_cordon} by Cordon, {by_others} by others (`cordon isolated`)"));
+    let oldest =
+        report.held.oldest.map_or(String::new(), |oldest| format!(", the oldest for {}", ago(oldest)));
+    line("held", &format!("{}{oldest}", report.held.count));
+    for (gate, count) in &report.held.gates {
+        line("", &format!("{count} held back: {}", one_line(gate, 300)));
+    }
+    for limit in report.limits.lines(now) {
+        show::line(&limit);
+    }
+    line("dead letters", &numbers(report.dead_letters.iter().map(|(queue, count)| (*queue, *count as u64))));
+    if let Some(queues) = &report.queues {
+        let waiting = |depth: &Depth| depth.visible + depth.waiting + depth.in_flight;
+        line("in queues", &numbers(queues.iter().map(|(queue, depth)| (*queue, waiting(depth)))));
+    }
+    if let Some(roles) = &report.roles {
+        line("token", &format!("taken; its roles: {}", roles.join(", ")));
+    }
+}
+
+/// What is not nought.
+fn numbers<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let some: Vec<String> =
+        counts.filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} in {name}")).collect();
+    if some.is_empty() { "none".to_owned() } else { some.join(", ") }
+}

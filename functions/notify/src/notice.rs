@@ -1,0 +1,315 @@
+//! What is said of what is not the outcome of an alert: each topic in its own words.
+//!
+//! The facts may hold a stranger's words and are shown like them; everything else here is ours.
+
+use crate::{
+    effect::{About, Words, open_the_gate, words},
+    evidence::{show, time},
+    line::Line,
+    outcome::phrase,
+    page::{Page, for_subject, limited, link, quoted, sender, told},
+};
+use jiff::Timestamp;
+use model::{EffectState, MessageId, Notice, Topic, one_line};
+
+/// The most of one fact that is shown, in characters.
+const MAX_FACT: usize = 400;
+
+/// Whether somebody has to look now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Urgent,
+    Told,
+}
+
+impl Weight {
+    fn word(self) -> &'static str {
+        match self {
+            Weight::Urgent => "Look now",
+            Weight::Told => "For your information",
+        }
+    }
+
+    /// Behind white letters, readable in light and dark.
+    fn colour(self) -> &'static str {
+        match self {
+            Weight::Urgent => "#b42318",
+            Weight::Told => "#1f5fa8",
+        }
+    }
+}
+
+/// What is said of one topic.
+struct Said {
+    weight: Weight,
+    /// In the subject.
+    phrase: String,
+    /// The first line: a sentence.
+    headline: String,
+    meaning: Vec<Line>,
+    next: Vec<Line>,
+    undo: Vec<Line>,
+}
+
+impl Said {
+    fn new(weight: Weight, phrase: &str, headline: impl Into<String>, meaning: &[&str]) -> Said {
+        Said {
+            weight,
+            phrase: phrase.to_owned(),
+            headline: headline.into(),
+            meaning: meaning.iter().map(|text| Line::from(*text)).collect(),
+            next: vec![],
+            undo: vec![],
+        }
+    }
+
+    /// Words to do something by, and the commands for it.
+    fn next(mut self, text: impl Into<Line>, commands: &[&str]) -> Said {
+        self.next.push(text.into());
+        self.next.extend(commands.iter().map(|command| Line::command(command)));
+        self
+    }
+
+    fn gates(mut self) -> Said {
+        self.next.extend(open_the_gate());
+        self
+    }
+}
+
+/// The notice as a page, from which both parts of the mail are made.
+pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, message: &MessageId) -> Page {
+    let bare_name = device_name(notice);
+    let said = said(notice, &quoted(&bare_name));
+    let device = notice.device.is_some().then_some(bare_name.as_str());
+    let parts = [Some(said.weight.word()), Some(said.phrase.as_str()), device];
+    let subject: Vec<String> = parts.into_iter().flatten().map(for_subject).collect();
+    let facts = limited(notice.facts.iter().map(|fact| show(fact, MAX_FACT)).collect());
+    let chapters = told(vec![
+        ("What happened", said.meaning),
+        ("What is known", facts.into_iter().map(|fact| format!("- {fact}").into()).collect()),
+        ("What to do next", said.next),
+        ("How to undo it", said.undo),
+    ]);
+    Page {
+        sender: sender(&chapters, message),
+        subject: one_line(&format!("[Cordon] {}", subject.join(" · ")), 250),
+        headline: show(&said.headline, 300),
+        colour: said.weight.colour(),
+        severity: said.weight.word().to_owned(),
+        title: said.phrase,
+        chapters,
+        links: notice
+            .device
+            .iter()
+            .map(|device| ("Device", link(portal, "machines", device.as_str())))
+            .collect(),
+        tables: vec![("Notice", table(notice, occurred_at))],
+        evidence: vec![],
+        more_evidence: None,
+    }
+}
+
+/// What to call the device: its name, else its id.
+fn device_name(notice: &Notice) -> String {
+    let id = notice.device.as_ref().map_or("a device", model::DeviceId::as_str);
+    let name = notice.device_name.as_deref().map(|name| one_line(name, 60)).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| id.to_owned())
+}
+
+fn table(notice: &Notice, occurred_at: Timestamp) -> Vec<(&'static str, String)> {
+    let device = notice.device.as_ref();
+    let name =
+        notice.device_name.as_deref().filter(|_| device.is_some()).map(|name| ("Name", show(name, 100)));
+    let id = device.map(|device| ("Device id", device.to_string()));
+    let rows = [name, id, Some(("As of", time(occurred_at)))];
+    rows.into_iter().flatten().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// `device` is what to call the device.
+fn said(notice: &Notice, device: &str) -> Said {
+    match &notice.topic {
+        Topic::Holding => holding(),
+        Topic::BreakerOpen => breaker_open(),
+        Topic::BreakerClosed => Said::new(
+            Weight::Told,
+            "breaker closed",
+            "A breaker was closed: Cordon isolates again for this detector or title.",
+            &["A person has closed it. It opens again when as many devices are reached once more. What was held \
+               meanwhile stays held."],
+        )
+        .next("See what is held, and let it go on or drop it:", &["cordon held", HELD_RUN, HELD_DROP]),
+        Topic::LimitRaised => Said::new(
+            Weight::Told,
+            "limits raised",
+            "The limits were raised: Cordon may isolate more devices for a while.",
+            &["A person has raised them, for as long as stands below; then they are as before by themselves. What \
+               was held meanwhile stays held."],
+        )
+        .next("See what is in force and what is held:", &["cordon limits", "cordon held"])
+        .next("Let what is held go on; it is judged anew:", &[HELD_RUN]),
+        Topic::Paused => Said::new(
+            Weight::Urgent,
+            "paused",
+            "Cordon is paused: it isolates nothing until a person resumes it.",
+            &["Alerts are read and judged as before; what would be isolated is held, and its devices stay \
+               connected. Releases go on, and so does following what was asked for before."],
+        )
+        .next("If you did not expect this, ask whoever stands below. How things stand:", &["cordon status"])
+        .next("When the reason is gone:", &[RESUME]),
+        Topic::Resumed => Said::new(
+            Weight::Told,
+            "resumed",
+            "Cordon was resumed: it isolates again.",
+            &["What was held while it was paused stays held until a person lets it go on."],
+        )
+        .next("See what is held, and let it go on or drop it:", &["cordon held", HELD_RUN, HELD_DROP]),
+        Topic::AlienAction => alien(notice),
+        Topic::Ordered { effect, state } => {
+            let about = About { device, id: notice.device.as_ref(), alert: None, kind: None };
+            let Words { headline, meaning, next, undo } = words(*effect, *state, about);
+            let ordered = "This was ordered by a person or by the timer, not on account of an alert.";
+            let meaning = [meaning.as_str(), ordered];
+            Said { next, undo, ..Said::new(weight(*state), &phrase(*effect, *state), headline, &meaning) }
+        }
+        Topic::HeldExpired => Said::new(
+            Weight::Urgent,
+            "held cases given up",
+            "Cordon gave up isolations that were held: nobody has let them go on in time.",
+            &["Nothing was asked for. Treat the devices as connected."],
+        )
+        .next("The alerts may still be real ones. Look at them:", &["cordon explain ALERT_ID"])
+        .next(
+            "If a device has to be cut off all the same:",
+            &["cordon isolate DEVICE_ID --alert ALERT_ID --comment \"…\""],
+        ),
+        Topic::Stuck => Said::new(
+            Weight::Urgent,
+            "something is stuck",
+            "Something in Cordon does not move on as it should.",
+            &["Alerts may wait undecided, or outcomes may be unknown, until a person has looked."],
+        )
+        .next("How things stand, and what was set aside with its reason:", &["cordon status", DEAD_LETTERS])
+        .next("Until then, do not count on Cordon: look at High alerts in the portal yourself.", &[]),
+        Topic::ReleaseSoon => release_soon(device),
+        Topic::StillIsolated => still_isolated(notice, device),
+    }
+}
+
+const HELD_RUN: &str = "cordon held run ALERT_ID --comment \"…\"";
+const HELD_DROP: &str = "cordon held drop ALERT_ID --comment \"…\"";
+const RESUME: &str = "cordon resume --comment \"…\"";
+const DEAD_LETTERS: &str = "cordon dead-letters";
+
+/// What did not come about has to be looked at; the rest is as it was ordered.
+fn weight(state: EffectState) -> Weight {
+    use EffectState::{Cancelled, Failed, Held, Refused, TimedOut, Unknown};
+    match state {
+        Cancelled | Failed | Held | Refused | TimedOut | Unknown => Weight::Urgent,
+        _ => Weight::Told,
+    }
+}
+
+fn holding() -> Said {
+    Said::new(
+        Weight::Urgent,
+        "isolations are held",
+        "Cordon holds isolations back: they wait for a person.",
+        &[
+            "A limit, an open breaker or a pause stands against what the policy would do; which one stands below.",
+            "This is said once for each of them, and again after an hour: more may be held by now. The devices \
+             concerned are connected. What is held for 24 hours is given up.",
+        ],
+    )
+    .next("See what is held, the most severe first:", &["cordon held"])
+    .next("Judge whether this is an attack or the mistake of a rule.", &[])
+    .gates()
+    .next("Then let what is real go on, which is judged anew, and drop the rest:", &[HELD_RUN, HELD_DROP])
+}
+
+fn breaker_open() -> Said {
+    Said::new(
+        Weight::Urgent,
+        "breaker open",
+        "A breaker has opened: one detector or title wants too many devices isolated.",
+        &[
+            "Either an attack spreads, or a detection is wrong on many devices. Cordon isolates nothing more on \
+             account of it until a person closes the breaker; other alerts are acted upon as before. What was \
+             isolated before stays isolated.",
+        ],
+    )
+    .next("Look at the alerts, and see what is held:", &["cordon held"])
+    .next(
+        "If the detection is right, close the breaker, and let what is held go on:",
+        &["cordon limits", "cordon limits close \"BREAKER\" --comment \"…\"", HELD_RUN],
+    )
+    .next(
+        "If it is wrong, leave the breaker open, drop what is held, and release what was isolated by it:",
+        &[HELD_DROP, "cordon isolated", "cordon release DEVICE_ID --comment \"…\""],
+    )
+}
+
+fn alien(notice: &Notice) -> Said {
+    let said = Said::new(
+        Weight::Urgent,
+        "a machine action that Cordon does not know",
+        "Somebody acts with Cordon's app: Defender shows a machine action that Cordon did not ask for.",
+        &[
+            "The app's secret may be in other hands. Or a second Cordon uses the same app, or the state was lost or \
+             replaced. Cordon has paused itself.",
+        ],
+    )
+    .next(
+        "Unless you can explain it at once, take the permission Machine.Isolate away from the app in Entra, and \
+         delete its secrets. Then look at the device's action center.",
+        &[],
+    );
+    let said = match &notice.device {
+        Some(id) => {
+            let release = format!("cordon release {id} --comment \"…\"");
+            said.next("If the device was cut off by it and should not be:", &[&release])
+        }
+        None => said,
+    };
+    said.next("Resume only when you know what it was:", &["cordon status", RESUME])
+}
+
+fn release_soon(device: &str) -> Said {
+    Said::new(
+        Weight::Told,
+        "about to be released",
+        format!("Cordon is about to release {device}: its time of isolation is nearly over."),
+        &[
+            "The playbook says with `release_after` how long Cordon keeps a device isolated that it isolated itself. \
+             It waits as long as the incident has another open High alert, and people are told when it is done.",
+        ],
+    )
+    .next("If the device is clean, nothing is to be done.", &[])
+    .next(
+        "If it must stay cut off, take `release_after` out of the playbook before then; or isolate the device again \
+         after its release.",
+        &[],
+    )
+}
+
+fn still_isolated(notice: &Notice, device: &str) -> Said {
+    let said = Said::new(
+        Weight::Urgent,
+        "still isolated after its release",
+        format!("The release of {device} was reported as done, and yet it seems to be isolated."),
+        &[
+            "Its last machine action is an isolation. Somebody may have isolated it again, or an isolation that was \
+             stuck in the service was carried out after the release.",
+        ],
+    )
+    .next(
+        "Treat the device as cut off, and look at its action center for who isolated it. If nobody meant to:",
+        &[],
+    );
+    match &notice.device {
+        Some(id) => {
+            let release = format!("cordon release {id} --comment \"…\"");
+            Said { next: [said.next, vec![Line::Command(release)]].concat(), ..said }
+        }
+        None => said.next("release it in the portal.", &[]),
+    }
+}

@@ -1,0 +1,274 @@
+//! What people read that is not the outcome of an alert: each topic in its own words.
+
+use crate::{
+    mails::{first_line, say_the_same},
+    samples::{PORTAL, notice, notice_mail, topics},
+};
+use model::{Effect, EffectState, Notice, Topic};
+
+const DEVICE: &str = "1e5bc9d7e413ddd7902c2932e418702b84d0cc07";
+
+/// The mail of a notice that is about no device.
+fn bare(topic: Topic) -> notify::Mail {
+    notice_mail(&Notice { device: None, device_name: None, ..notice(topic) })
+}
+
+#[test]
+fn a_whole_notice() {
+    let expected = r#"
+Cordon holds isolations back: they wait for a person.
+
+Look now · isolations are held
+
+WHAT HAPPENED
+  A limit, an open breaker or a pause stands against what the policy would do;
+  which one stands below.
+  This is said once for each of them, and again after an hour: more may be
+  held by now. The devices concerned are connected. What is held for 24 hours
+  is given up.
+
+WHAT IS KNOWN
+  - anna@contoso[.]com at 10:01: too many at once
+
+WHAT TO DO NEXT
+  See what is held, the most severe first:
+    cordon held
+  Judge whether this is an attack or the mistake of a rule.
+  If a limit holds it back, raise the limit for a while:
+    cordon limits raise --to N --for 1h --comment "…"
+  If a breaker is open, look at its alerts first, then close it by the name
+  that `cordon limits` gives:
+    cordon limits close "BREAKER" --comment "…"
+  If Cordon is paused:
+    cordon resume --comment "…"
+  Then let what is real go on, which is judged anew, and drop the rest:
+    cordon held run ALERT_ID --comment "…"
+    cordon held drop ALERT_ID --comment "…"
+
+NOTICE
+  As of       2026-11-20 10:01:00 UTC
+
+-- 
+Give commands where Cordon runs; for a deployment, add --stack and its name.
+Sent by Cordon, automated response for Microsoft Defender for Endpoint
+(message notice-0123456789abcdef0123456789abcdef).
+"#;
+    let mail = bare(Topic::Holding);
+    assert_eq!(mail.text, expected.trim_start());
+    assert_eq!(mail.subject, "[Cordon] Look now · isolations are held");
+}
+
+#[test]
+fn a_notice_about_a_device_names_it_and_leads_to_it() {
+    let expected = r#"
+Somebody acts with Cordon's app: Defender shows a machine action that Cordon
+  did not ask for.
+
+Look now · a machine action that Cordon does not know
+
+WHAT HAPPENED
+  The app's secret may be in other hands. Or a second Cordon uses the same
+  app, or the state was lost or replaced. Cordon has paused itself.
+
+WHAT IS KNOWN
+  - anna@contoso[.]com at 10:01: too many at once
+
+WHAT TO DO NEXT
+  Unless you can explain it at once, take the permission Machine.Isolate away
+  from the app in Entra, and delete its secrets. Then look at the device's
+  action center.
+  If the device was cut off by it and should not be:
+    cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
+  Resume only when you know what it was:
+    cordon status
+    cordon resume --comment "…"
+
+IN THE PORTAL
+  Device      https://security.microsoft.com/machines/1e5bc9d7e413ddd7902c2932e418702b84d0cc07
+
+NOTICE
+  Name        laptop-7
+  Device id   1e5bc9d7e413ddd7902c2932e418702b84d0cc07
+  As of       2026-11-20 10:01:00 UTC
+
+-- 
+"#;
+    let mail = notice_mail(&notice(Topic::AlienAction));
+    let (text, _) = mail.text.split_once("Give commands").unwrap();
+    assert_eq!(text, expected.trim_start());
+    assert_eq!(mail.subject, "[Cordon] Look now · a machine action that Cordon does not know · laptop-7");
+    let unnamed = notice_mail(&Notice { device_name: None, ..notice(Topic::AlienAction) });
+    assert!(unnamed.subject.ends_with(&format!(" · {DEVICE}")), "{}", unnamed.subject);
+}
+
+#[test]
+fn every_topic_is_told_in_its_own_words() {
+    let cases = [
+        (
+            Topic::Holding,
+            "Look now · isolations are held",
+            "Cordon holds isolations back: they wait for a person.",
+            "cordon held run ALERT_ID",
+        ),
+        (
+            Topic::BreakerOpen,
+            "Look now · breaker open",
+            "A breaker has opened: one detector or title wants too many devices isolated.",
+            "cordon limits close \"BREAKER\"",
+        ),
+        (
+            Topic::BreakerClosed,
+            "For your information · breaker closed",
+            "A breaker was closed: Cordon isolates again for this detector or title.",
+            "cordon held run ALERT_ID",
+        ),
+        (
+            Topic::LimitRaised,
+            "For your information · limits raised",
+            "The limits were raised: Cordon may isolate more devices for a while.",
+            "cordon limits",
+        ),
+        (
+            Topic::Paused,
+            "Look now · paused",
+            "Cordon is paused: it isolates nothing until a person resumes it.",
+            "cordon resume",
+        ),
+        (
+            Topic::Resumed,
+            "For your information · resumed",
+            "Cordon was resumed: it isolates again.",
+            "cordon held",
+        ),
+        (
+            Topic::AlienAction,
+            "Look now · a machine action that Cordon does not know",
+            "Somebody acts with Cordon's app: Defender shows a machine action that Cordon did not ask for.",
+            "cordon resume",
+        ),
+        (
+            Topic::HeldExpired,
+            "Look now · held cases given up",
+            "Cordon gave up isolations that were held: nobody has let them go on in time.",
+            "cordon isolate DEVICE_ID --alert ALERT_ID",
+        ),
+        (
+            Topic::Stuck,
+            "Look now · something is stuck",
+            "Something in Cordon does not move on as it should.",
+            "cordon dead-letters",
+        ),
+        (
+            Topic::ReleaseSoon,
+            "For your information · about to be released",
+            "Cordon is about to release a device: its time of isolation is nearly over.",
+            "",
+        ),
+        (
+            Topic::StillIsolated,
+            "Look now · still isolated after its release",
+            "The release of a device was reported as done, and yet it seems to be isolated.",
+            "",
+        ),
+    ];
+    for (topic, phrase, headline, command) in cases {
+        let mail = bare(topic);
+        assert_eq!(mail.subject, format!("[Cordon] {phrase}"));
+        assert_eq!(first_line(&mail.text), headline);
+        assert!(mail.text.contains(&format!("\n    {command}")) || command.is_empty(), "{}", mail.text);
+        assert!(mail.text.contains("WHAT IS KNOWN\n  - anna@contoso[.]com at 10:01"), "{}", mail.text);
+        assert!(!mail.text.contains(PORTAL), "there is nothing to lead to: {}", mail.text);
+    }
+}
+
+#[test]
+fn an_order_is_told_in_the_words_of_its_state() {
+    use EffectState::{Failed, Pending, Released, Requested, Succeeded, TimedOut};
+    let cases = [
+        (
+            Effect::Isolate,
+            Succeeded,
+            "For your information · isolation succeeded",
+            "laptop-7 is isolated: Defender reports that the isolation succeeded.",
+            "cordon release",
+        ),
+        (
+            Effect::Isolate,
+            TimedOut,
+            "Look now · isolation timed out",
+            "The isolation of laptop-7 timed out: Defender has given up.",
+            "cordon isolate",
+        ),
+        (
+            Effect::Release,
+            Requested,
+            "For your information · release requested",
+            "Cordon asked for the release of laptop-7, and Defender accepted the request.",
+            "",
+        ),
+        (
+            Effect::Release,
+            Pending,
+            "For your information · release pending",
+            "The release of laptop-7 is still pending: it is not known to have its network back.",
+            "",
+        ),
+        (
+            Effect::Release,
+            Failed,
+            "Look now · release failed",
+            "The release of laptop-7 failed.",
+            "cordon release",
+        ),
+        (
+            Effect::Release,
+            Released,
+            "For your information · released",
+            "laptop-7 is released: Defender reports that its isolation has ended.",
+            "cordon isolate",
+        ),
+    ];
+    for (effect, state, phrase, headline, command) in cases {
+        let mail = notice_mail(&notice(Topic::Ordered { effect, state }));
+        assert_eq!(mail.subject, format!("[Cordon] {phrase} · laptop-7"));
+        assert_eq!(first_line(&mail.text), headline);
+        assert!(mail.text.contains("This was ordered by a person or by the timer"), "{}", mail.text);
+        let command = format!("\n    {command} {DEVICE} ");
+        assert!(mail.text.contains(&command) || command.starts_with("\n     "), "{}", mail.text);
+    }
+}
+
+#[test]
+fn no_order_is_told_in_better_words_than_it_deserves() {
+    for topic in topics() {
+        let Topic::Ordered { effect, state } = topic else { continue };
+        let text = notice_mail(&notice(topic)).text;
+        let done = match effect {
+            Effect::Isolate => ("laptop-7 is isolated", state == EffectState::Succeeded),
+            Effect::Release => {
+                let through = matches!(state, EffectState::Succeeded | EffectState::Released);
+                assert_eq!(text.contains("Treat the device as cut off"), !through, "{text}");
+                ("laptop-7 is released", through)
+            }
+        };
+        assert_eq!(text.contains(done.0), done.1, "{text}");
+    }
+}
+
+#[test]
+fn both_parts_of_a_notice_say_the_same() {
+    for topic in topics() {
+        let mut notice = notice(topic);
+        notice.facts = vec!["<b>one</b> & \"two\"".into(), "three".into()];
+        say_the_same(&notice_mail(&notice));
+    }
+}
+
+#[test]
+fn many_facts_are_cut_and_said_to_be() {
+    let mut notice = notice(Topic::HeldExpired);
+    notice.facts = (0..100).map(|number| format!("fact {number} {}", "x".repeat(1_000))).collect();
+    let text = notice_mail(&notice).text;
+    assert!(text.contains("  - and 80 more\n") && !text.contains("fact 20 "), "{text}");
+    assert!(text.len() < 20_000, "{} bytes", text.len());
+}

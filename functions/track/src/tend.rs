@@ -1,0 +1,189 @@
+//! What time does: held cases expire, the timer releases, the fleet is counted.
+
+use crate::{Track, TrackError, call, later};
+use jiff::{SignedDuration, Timestamp};
+use model::{
+    AlertStatus, Cause, Effect, EffectRequested, EffectState, Envelope, Onboarding, Severity, Topic, Wanted,
+};
+use ports::{
+    Brakes, CaseRow, Claim, CutOff, Expect, Fleet, Held, HistoryEntry, Once, QueueName, Stored, Write,
+};
+
+/// How long before the timer releases people are told.
+const WARNING: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often the timer's order is given anew while it is not carried out.
+const AGAIN: SignedDuration = SignedDuration::from_mins(30);
+
+/// From how many isolated devices on the size of the fleet is of interest, and how often it is counted.
+const COUNT_FROM: u32 = 5;
+const COUNT_EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many expired cases one notice names.
+const NAMED: usize = 20;
+
+impl Track {
+    /// Gives up held cases that nobody has let go on in time, and says so in one notice.
+    pub(crate) async fn give_up_expired(&self, now: Timestamp) -> Result<(), TrackError> {
+        let held: Vec<Stored<Held>> =
+            self.state.query_all(&Held::partition(&self.tenant), "held#", now).await?;
+        let expired: Vec<Held> = held
+            .into_iter()
+            .map(|held| held.value)
+            .filter(|held| now.duration_since(held.since) >= Held::EXPIRES)
+            .collect();
+        let Some(first) = expired.first() else { return Ok(()) };
+        let mut facts: Vec<String> = expired
+            .iter()
+            .take(NAMED)
+            .map(|held| {
+                let name = held.device_name.as_deref().unwrap_or(held.device.as_str());
+                format!("alert {} on {name}: {}", held.alert, held.title)
+            })
+            .collect();
+        if expired.len() > NAMED {
+            facts.push(format!("and {} more", expired.len() - NAMED));
+        }
+        let since = first.since.to_string();
+        let identity = ["held-expired", first.alert.as_str(), &since];
+        self.tell(&identity, Topic::HeldExpired, None, facts, now).await?;
+        for held in expired {
+            self.give_up(&held, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, held: &Held, now: Timestamp) -> Result<(), TrackError> {
+        let key = CaseRow::key(&self.tenant, &held.alert, Some(&held.device));
+        let case: Option<Stored<CaseRow>> = self.state.get(&key, now).await?;
+        let Some(case) = case.filter(|case| case.value.held.as_ref() == Some(held)) else {
+            // The case has moved on, or is gone: the pointer alone is left.
+            let write = Write::Delete { key: held.key(&self.tenant), expect: Expect::Any };
+            return Ok(self.state.commit(&[write], now).await?);
+        };
+        let mut row = case.value.clone();
+        row.held = None;
+        row.last.state = Some(EffectState::Refused);
+        row.last.notes = vec![format!("held for {} h, and nobody let it go on", Held::EXPIRES.as_hours())];
+        row.push(HistoryEntry {
+            at: now,
+            revision: row.last.revision.clone(),
+            decision: row.last.decision.clone(),
+            effect: Effect::Isolate,
+            state: row.last.state,
+            notes: row.last.notes.clone(),
+            action: None,
+        });
+        Ok(self.state.commit(&row.writes(&self.tenant, Some(&case), now)?, now).await?)
+    }
+
+    /// Releases, after `release_after`, what Cordon isolated by itself: told an hour before, ordered when it is due,
+    /// and put off while the incident has another open High alert.
+    pub(crate) async fn release_in_time(&self, now: Timestamp) -> Result<(), TrackError> {
+        let Some(release_after) = self.release_after else { return Ok(()) };
+        let cut_off: Vec<Stored<CutOff>> =
+            self.state.query_all(&CutOff::partition(&self.tenant), "device#", now).await?;
+        for device in cut_off.into_iter().map(|row| row.value.device) {
+            let key = Claim::key(&self.tenant, &device);
+            let Some(stored) = self.state.get::<Claim>(&key, now).await? else { continue };
+            let claim = stored.value;
+            // What a person has ordered, a person releases; what somebody else isolated, too.
+            let by_itself = claim.order.as_ref().is_none_or(|order| order.cause == Cause::Held);
+            let stands = claim.effect == Effect::Isolate && claim.state == EffectState::Succeeded;
+            if !by_itself || !stands || claim.isolation.is_none() {
+                continue;
+            }
+            let due = later(claim.changed_at, release_after);
+            if now >= due {
+                self.release(&claim, due, now).await?;
+            } else if now >= due.checked_sub(WARNING).unwrap_or(due)
+                && !self.was_done(&format!("warned#{}", claim.id), now).await?
+            {
+                let facts = vec![format!(
+                    "isolated since {:.0}; to be released at {due:.0}, unless the incident has another open High \
+                     alert then",
+                    claim.changed_at
+                )];
+                let identity = ["release-soon", claim.id.as_str()];
+                self.tell(&identity, Topic::ReleaseSoon, Some(&device), facts, now).await?;
+                self.done(&format!("warned#{}", claim.id), now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, claim: &Claim, due: Timestamp, now: Timestamp) -> Result<(), TrackError> {
+        let turn = now.duration_since(due).as_secs() / AGAIN.as_secs();
+        let once = format!("timer#{}#{turn}", claim.id);
+        let Some(case) = self.case_of(claim, now).await? else { return Ok(()) };
+        if self.was_done(&once, now).await? {
+            return Ok(());
+        }
+        if self.has_open_high_alert(&case.value, now).await? {
+            tracing::info!(device = %claim.device, "the timer waits: the incident has another open High alert");
+            return Ok(());
+        }
+        let order = EffectRequested {
+            wanted: Wanted::Release,
+            device: claim.device.clone(),
+            cause: Cause::Timer,
+            alert: claim.alert.clone(),
+            by: "cordon".to_owned(),
+            why: format!("isolated since {:.0}, and `release_after` has passed", claim.changed_at),
+            not_after: later(now, EffectRequested::HOLDS),
+        };
+        let identity = ["timer", claim.id.as_str(), &turn.to_string()];
+        let message = Envelope::new(&self.tenant, &identity, &format!("{}-timer", claim.id), now, order);
+        self.send(QueueName::EffectsRequested, &message, now).await?;
+        self.done(&once, now).await
+    }
+
+    pub(crate) async fn was_done(&self, what: &str, now: Timestamp) -> Result<bool, TrackError> {
+        let done: Option<Stored<Once>> = self.state.get(&Once::key(&self.tenant, what), now).await?;
+        Ok(done.is_some())
+    }
+
+    /// Remembers what was done: after it, so that a crash in between does the same again under the same id.
+    pub(crate) async fn done(&self, what: &str, now: Timestamp) -> Result<(), TrackError> {
+        let key = Once::key(&self.tenant, what);
+        let write = Write::put(key, &Once { at: now }, Expect::Any, Once::expires(now))?;
+        Ok(self.state.commit(&[write], now).await?)
+    }
+
+    /// Whether the alert's incident has an open High alert besides it. An alert without an incident has none.
+    async fn has_open_high_alert(&self, case: &CaseRow, now: Timestamp) -> Result<bool, TrackError> {
+        let alert = &case.last.alert;
+        let Some(incident) = alert.incident_id.as_deref().and_then(|id| id.parse().ok()) else {
+            return Ok(false);
+        };
+        let alerts = self.reader.alerts_of_incident(incident, call(now)).await?;
+        Ok(alerts.iter().any(|other| {
+            let is_open = other.status != Some(AlertStatus::Resolved);
+            other.id != alert.id && is_open && other.severity == Some(Severity::High)
+        }))
+    }
+
+    /// Counts the onboarded devices, once a day while more than a few are isolated: only then does it matter.
+    pub(crate) async fn count_fleet(&self, now: Timestamp) -> Result<(), TrackError> {
+        let brakes: Option<Stored<Brakes>> = self.state.get(&Brakes::key(&self.tenant), now).await?;
+        if brakes.is_none_or(|brakes| brakes.value.standing < COUNT_FROM) {
+            return Ok(());
+        }
+        let key = Fleet::key(&self.tenant);
+        let known: Option<Stored<Fleet>> = self.state.get(&key, now).await?;
+        let is_fresh = |fleet: &Stored<Fleet>| now.duration_since(fleet.value.counted_at) < COUNT_EVERY;
+        if known.as_ref().is_some_and(is_fresh) {
+            return Ok(());
+        }
+        let mut onboarded: u64 = 0;
+        let mut skip = Some(0);
+        while let Some(from) = skip {
+            let page = self.reader.machines(from, call(now)).await?;
+            let counted = page.devices.iter().filter(|d| d.onboarding == Some(Onboarding::Onboarded)).count();
+            onboarded += counted as u64;
+            skip = page.next_skip;
+        }
+        let write = Write::put(key, &Fleet { onboarded, counted_at: now }, Expect::Any, None)?;
+        Ok(self.state.commit(&[write], now).await?)
+    }
+}
