@@ -5,13 +5,15 @@
 
 use crate::{Ending, clock, commands::run, settings, show};
 use credentials::Vars;
+use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Store};
 use model::{
     Cause, DeviceId, EffectRequested, Envelope, MessageId, Mode, Notice, TenantId, Topic, Wanted, one_line,
 };
 use ports::{
-    Answered, Brakes, CommitError, DeviceRow, Queue, QueueError, QueueName, State, StateError, Stored, Write,
+    Answered, Brakes, CommitError, DeadLetter, DeviceRow, Queue, QueueError, QueueName, State, StateError,
+    Stored, Write,
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -214,8 +216,14 @@ impl Desk {
         })
     }
 
+    /// The dead letters of every queue. All are asked at once: on a stack, each look takes a second.
+    pub(crate) async fn all_dead(&self) -> Result<Vec<(QueueName, Vec<DeadLetter>)>, QueueError> {
+        let letters = try_join_all(QueueName::ALL.map(|queue| self.dead(queue))).await?;
+        Ok(QueueName::ALL.into_iter().zip(letters).collect())
+    }
+
     /// Every dead letter of a queue.
-    pub(crate) async fn dead(&self, queue: QueueName) -> Result<Vec<ports::DeadLetter>, QueueError> {
+    async fn dead(&self, queue: QueueName) -> Result<Vec<DeadLetter>, QueueError> {
         let mut all = Vec::new();
         let mut next = None;
         loop {

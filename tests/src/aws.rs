@@ -37,6 +37,11 @@ const ROOM: &str =
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// The operator's file of settings, and what of AWS's own stands in it.
+const SETTINGS_FILE: &str = "operator.env";
+const AWS_SETTINGS: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
 /// A deployed stack and its tenant. Dropping it leaves the stack to the emulator, which ends with all it has.
 #[derive(Debug)]
 pub struct Deployed {
@@ -44,8 +49,18 @@ pub struct Deployed {
     stack: Stack,
     state: State,
     tenant: TenantId,
-    /// Where the functions find their playbook.
-    _playbook: TempDir,
+    /// Where the functions find their playbook, and the operator theirs.
+    playbook: TempDir,
+    /// Where the operator's `cordon` runs: it holds nothing but a file of settings.
+    desk: TempDir,
+}
+
+/// A `cordon` that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// How the functions sign in: an app that reads and one that acts.
@@ -66,9 +81,10 @@ impl Deployed {
         let playbook = roomy_playbook();
         stack.up(&simulator.url(), &tenant, apps, playbook.path());
         // As the operator's `cordon --stack` finds it.
-        let found = ::aws::stack::open(STACK).await.unwrap();
+        let found = ::aws::stack::open(STACK, &Vars::from_process()).await.unwrap();
         assert_eq!((&found.tenant, found.mode), (&tenant, Mode::Enforce));
-        let mut deployed = Deployed { simulator, stack, state: found.state, tenant, _playbook: playbook };
+        let (state, desk) = (found.state, desk());
+        let mut deployed = Deployed { simulator, stack, state, tenant, playbook, desk };
         deployed.put_secrets(apps);
         deployed
     }
@@ -78,6 +94,31 @@ impl Deployed {
         for (secret, (_, value)) in [("ReaderSecret", apps.reader), ("ActorSecret", apps.actor)] {
             self.stack.run(&["put-secret", secret], &json!({ "client_secret": value }).to_string());
         }
+    }
+
+    /// The operator's `cordon`, as it was built, on this stack. It has its settings for AWS from the file, and no others
+    /// but `more`.
+    pub fn cordon_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Ended {
+        let vars = Vars::from_process();
+        let certificate = vars.get("SSL_CERT_FILE").map(|file| ("SSL_CERT_FILE", file));
+        let output = Command::new(Path::new(binaries(&vars)).join("cordon"))
+            .args(["--env-file", SETTINGS_FILE, "--stack", STACK])
+            .args(arguments)
+            .env_clear()
+            .envs(certificate)
+            .env("CORDON_PLAYBOOK", self.playbook.path())
+            .envs(more.iter().copied())
+            .current_dir(self.desk.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        Ended { code: output.status.code().unwrap(), stdout, stderr }
+    }
+
+    /// The same with nothing more.
+    pub fn cordon(&self, arguments: &[&str]) -> Ended {
+        self.cordon_with(arguments, &[])
     }
 
     /// The processes of a function.
@@ -256,8 +297,6 @@ impl Stack {
 
     fn up(&mut self, simulator: &str, tenant: &TenantId, apps: Apps, playbook: &Path) {
         let vars = Vars::from_process();
-        let binaries = vars.get("CORDON_TEST_FUNCTIONS");
-        let binaries = binaries.unwrap_or_else(|| panic!("start this by scripts/aws-e2e"));
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
         let parameters = BTreeMap::from([
             ("TenantId", tenant.to_string()),
@@ -277,7 +316,7 @@ impl Stack {
         ]);
         let set: Vec<String> =
             parameters.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
-        let mut command = vec!["up", "--binaries", binaries, "--sender", "example.com"];
+        let mut command = vec!["up", "--binaries", binaries(&vars), "--sender", "example.com"];
         command.extend(set.iter().map(String::as_str));
         self.run(&command, "");
     }
@@ -296,6 +335,36 @@ impl Drop for Stack {
         // It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Where the functions and `cordon` are.
+fn binaries(vars: &Vars) -> &str {
+    vars.get("CORDON_TEST_FUNCTIONS").unwrap_or_else(|| panic!("start this by scripts/aws-e2e"))
+}
+
+/// A folder with the operator's settings for AWS.
+fn desk() -> TempDir {
+    let (folder, vars) = (tempfile::tempdir().unwrap(), Vars::from_process());
+    let lines = AWS_SETTINGS.map(|name| format!("{name}={}\n", vars.get(name).unwrap_or_default()));
+    std::fs::write(folder.path().join(SETTINGS_FILE), lines.concat()).unwrap();
+    folder
+}
+
+impl Ended {
+    /// The one JSON object that it reported, where it ended with this code; a complaint goes with every other than 0.
+    #[track_caller]
+    pub fn json(&self, code: i32) -> Value {
+        assert_eq!((self.code, self.stderr.is_empty()), (code, code == 0), "{self:#?}");
+        assert_eq!(self.stdout.lines().count(), 1, "{self:#?}");
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    /// Ended with this code, and a complaint that holds these words.
+    #[track_caller]
+    pub fn complains(&self, code: i32, words: &str) {
+        assert_eq!(self.code, code, "{self:#?}");
+        assert!(self.stderr.contains(words), "`{words}` in {}", self.stderr);
     }
 }
 

@@ -253,6 +253,7 @@ impl Scene {
             device: device(number),
             cause: Cause::Operator,
             alert: None,
+            claim: None,
             by: OPERATOR.to_owned(),
             why: "because I say so".to_owned(),
             not_after: self.now + EffectRequested::HOLDS,

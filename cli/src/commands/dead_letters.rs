@@ -12,7 +12,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use model::one_line;
-use ports::{DeadLetter, Dropped, Expect, QueueName, RedriveError, Write};
+use ports::{DeadLetter, Dropped, Expect, QueueError, RedriveError, Write};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -153,12 +153,8 @@ impl DeadLetters {
 }
 
 /// Every dead letter of every queue.
-async fn all(desk: &Desk) -> Result<Vec<DeadLetter>, Ending> {
-    let mut letters = Vec::new();
-    for queue in QueueName::ALL {
-        letters.extend(desk.dead(queue).await?);
-    }
-    Ok(letters)
+async fn all(desk: &Desk) -> Result<Vec<DeadLetter>, QueueError> {
+    Ok(desk.all_dead().await?.into_iter().flat_map(|(_, letters)| letters).collect())
 }
 
 /// Those with these ids. Fails, with nothing done, where one of them is not there.
@@ -326,7 +322,7 @@ impl Drop {
         let desk = at.act().await?;
         let mut done = Done::default();
         for letter in these(&desk, &self.ids).await? {
-            if self.drop(at, &desk, &letter).await? {
+            if self.drop_one(at, &desk, &letter).await? {
                 done.dropped.push(letter.id);
             }
         }
@@ -336,7 +332,7 @@ impl Drop {
 
     /// The record is written first: between the two lies a record of what is still there, never a letter that is gone
     /// without a trace. False where somebody else was faster; then it is theirs to record.
-    async fn drop(&self, at: &At<'_>, desk: &Desk, letter: &DeadLetter) -> Result<bool, Ending> {
+    async fn drop_one(&self, at: &At<'_>, desk: &Desk, letter: &DeadLetter) -> Result<bool, Ending> {
         let now = clock::now();
         let record = self.record(at, letter, now);
         let key = record.key(&desk.tenant);

@@ -58,7 +58,7 @@ impl Explain {
     pub(crate) async fn run(self, at: &At<'_>) -> Result<Ending, Ending> {
         let desk = at.look().await?;
         let Some(mut life) = life(&desk, &self.alert, clock::now()).await? else {
-            return Err(unknown_alert(&self.alert));
+            return Err(unknown_alert(&desk, &self.alert));
         };
         life.cases.iter_mut().for_each(leave_out_command_lines);
         if self.reporting.json {

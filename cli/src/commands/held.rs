@@ -194,6 +194,7 @@ impl Go {
             device: held.device,
             cause: Cause::Held,
             alert: Some(held.alert),
+            claim: None,
             by: by.clone(),
             why: self.by_hand.comment.clone(),
             not_after: not_after(now),

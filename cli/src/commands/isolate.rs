@@ -78,6 +78,7 @@ impl Isolate {
             device: self.device,
             cause: if self.reissue { Cause::Reissue } else { Cause::Operator },
             alert,
+            claim: None,
             by: self.by_hand.who(at.vars),
             why: self.by_hand.comment,
             not_after: not_after(now),
@@ -104,7 +105,7 @@ impl Isolate {
 async fn known(desk: &Desk, alert: &AlertId, device: &DeviceId, now: Timestamp) -> Result<(), Ending> {
     let found: Option<Stored<Announced>> = desk.state.get(&Announced::key(&desk.tenant, alert), now).await?;
     if found.is_none() {
-        return Err(unknown_alert(alert));
+        return Err(unknown_alert(desk, alert));
     }
     let key = CaseRow::key(&desk.tenant, alert, Some(device));
     let case: Option<Stored<CaseRow>> = desk.state.get(&key, now).await?;
@@ -116,9 +117,11 @@ async fn known(desk: &Desk, alert: &AlertId, device: &DeviceId, now: Timestamp) 
 }
 
 /// What is said of an alert that the state does not know.
-pub(crate) fn unknown_alert(alert: &AlertId) -> Ending {
+pub(crate) fn unknown_alert(desk: &Desk, alert: &AlertId) -> Ending {
+    let place =
+        if desk.store.is_some() { "this state file (CORDON_STATE)" } else { "the state of this stack" };
     Ending::attention(format!(
-        "the state knows no alert `{alert}`: it was not found by a poll of this tenant into this state file \
-         (CORDON_STATE), or it was before the first poll"
+        "the state knows no alert `{alert}`: it was not found by a poll of this tenant into {place}, or it was \
+         before the first poll"
     ))
 }

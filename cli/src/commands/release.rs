@@ -47,6 +47,7 @@ impl Release {
             device,
             cause: Cause::Operator,
             alert: None,
+            claim: None,
             by: by.clone(),
             why: self.by_hand.comment.clone(),
             not_after: not_after(now),
@@ -85,7 +86,7 @@ pub(crate) async fn give(
     if reporting.json {
         show::json(&Report { orders: &given });
     } else {
-        given.iter().for_each(tell);
+        given.iter().for_each(|one| tell(one, desk));
     }
     let mut attention: Vec<String> = given.iter().filter_map(at_fault).collect();
     let open = given.iter().filter(|one| one.is_open()).count();
@@ -121,7 +122,7 @@ fn effect_of(wanted: &Wanted) -> Effect {
     }
 }
 
-fn tell(given: &Given) {
+fn tell(given: &Given, desk: &Desk) {
     let what = format!("{} of {}", effect_of(&given.wants.wanted).word(), given.device_name);
     match (&given.answered, &given.trouble) {
         (Some(answered), _) => {
@@ -131,9 +132,10 @@ fn tell(given: &Given) {
                 show::line(&format!("    {}", one_line(&answered.said, 400)));
             }
             if answered.state.is_some_and(|state| state.is_open() || state.is_unanswered()) {
-                show::line(
-                    "    This is not done yet: `cordon run` follows it, and `cordon isolated` shows how it stands.",
-                );
+                let follower = if desk.store.is_some() { "`cordon run`" } else { "the function `track`" };
+                show::line(&format!(
+                    "    This is not done yet: {follower} follows it, and `cordon isolated` shows how it stands."
+                ));
             }
         }
         (None, Some(_)) => show::line(&format!("{what}: perhaps not ordered")),

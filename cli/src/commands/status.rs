@@ -118,10 +118,7 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
     let unknown = unanswered.map(|claim| claim.device.clone()).collect();
     let cut_off = isolated::claims(desk, now).await?;
     let by_cordon = cut_off.iter().filter(|claim| claim.isolation.is_some() || claim.counted).count();
-    let mut dead_letters = BTreeMap::new();
-    for queue in QueueName::ALL {
-        dead_letters.insert(queue.as_str(), desk.dead(queue).await?.len());
-    }
+    let dead = desk.all_dead().await?.into_iter();
     let last_poll = cursor.and_then(|cursor| cursor.value.last_success);
     Ok(Report {
         mode,
@@ -133,7 +130,7 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
         unknown,
         cut_off: CutOff { by_cordon, by_others: cut_off.len().saturating_sub(by_cordon) },
         held: holding(&held::all(desk, now).await?),
-        dead_letters,
+        dead_letters: dead.map(|(queue, letters)| (queue.as_str(), letters.len())).collect(),
         queues: depths(desk, now)?,
         limits: View::read(at, desk, now).await?,
         roles: None,

@@ -8,6 +8,7 @@ use crate::{
     Respond, SOON, Stop, Work,
     claims::{Let, Requesting, accepted, is_spent, kind_of, next_look},
     later,
+    orders::{is_releasing, while_releasing},
     standing::{Standing, standing},
     what_follows,
 };
@@ -87,6 +88,10 @@ impl Respond {
                 let why = "a release of this device may be under way".to_owned();
                 Err(Stop::Defer { until: next_look(&held.value, work.now).max(later(work.now, SOON)), why })
             }
+            // The service has said when it may be asked; a message does not wait for longer than a quarter of an hour.
+            (Effect::Isolate, EffectState::Claimed) if held.value.due > work.now => {
+                Err(not_yet(&held.value, work.now))
+            }
             // Nothing was asked, or an earlier generation is over, or the device is being released; how it stands now
             // is read below.
             _ => Box::pin(self.go_on(work, &device, Some(held))).await,
@@ -132,6 +137,11 @@ impl Respond {
                 let action = action.clone();
                 self.adopt(work, device, before, &fresh, &action).await
             }
+            Standing::Released(_)
+                if is_releasing(&fresh.actions) && was_released_by_timer(before.as_ref(), &fresh) =>
+            {
+                Err(while_releasing(work.now))
+            }
             Standing::Released(at) | Standing::Cancelled(at)
                 if work.now.duration_since(at) < hands_off
                     && !was_released_by_timer(before.as_ref(), &fresh) =>
@@ -148,6 +158,16 @@ impl Respond {
                 self.refuse(work, before, doubt.to_owned()).await
             }
             Standing::Free | Standing::Released(_) | Standing::Cancelled(_) => {
+                if let Some(at) = given_back_at(before.as_ref())
+                    && work.now.duration_since(at) < hands_off
+                {
+                    let note = format!(
+                        "a person gave this device back at {at:.0}, before it was isolated: for {} h after that Cordon \
+                         asks instead of acting",
+                        hands_off.as_hours()
+                    );
+                    return self.propose(work, before, &fresh, note).await;
+                }
                 if work.order.is_none()
                     && let Some(acted) = self.has_acted(work, device, before.as_ref()).await?
                 {
@@ -216,7 +236,7 @@ impl Respond {
         gate: &Gate,
     ) -> Result<(), Stop> {
         if work.is_by_hand() {
-            return self.refuse(work, before, gate.to_string()).await;
+            return self.refuse(work, before, format!("{gate}; {}", gate.way_out())).await;
         }
         self.give_up(before, work.now).await?;
         // People hear of the gate, once, and not of each case behind it.
@@ -278,8 +298,9 @@ impl Respond {
         };
         let why = failed.to_string();
         if let Some(wait) = failed.passes_in() {
-            self.after(&held, Event::NotReached, work.now).await?;
-            return Err(Stop::Defer { until: later(work.now, wait), why });
+            let until = later(work.now, wait);
+            self.after(&held, Event::NotReached { not_before: until }, work.now).await?;
+            return Err(Stop::Defer { until, why });
         }
         // "Already in progress" comes as a 400 whose code is not documented: look rather than guess.
         if let ApiError::BadRequest(_) = failed {
@@ -362,7 +383,7 @@ impl Respond {
             return Err(Stop::Defer { until: next_look(&held.value, work.now), why });
         }
         // Nothing of ours has appeared in the quiet time: the service never got it, and may be asked.
-        let held = self.after(&held, Event::NotReached, work.now).await?;
+        let held = self.after(&held, Event::NotReached { not_before: work.now }, work.now).await?;
         Box::pin(self.go_on(work, device, Some(held))).await
     }
 
@@ -429,6 +450,15 @@ impl Respond {
         fresh: &Fresh,
         action: &MachineAction,
     ) -> Result<(), Stop> {
+        let waits_to_release = |held: &Stored<Claim>| {
+            held.value.effect == Effect::Release && held.value.state == EffectState::Claimed
+        };
+        if before.as_ref().is_some_and(waits_to_release) {
+            let note = "already isolated, and to be released by order: nothing was asked";
+            let notes = vec![note.to_owned()];
+            let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Adopted), notes);
+            return self.finish(work, outcome).await;
+        }
         if before.as_ref().is_some_and(|held| is_in_force(&held.value, action, &fresh.actions, work.now)) {
             // The claim stands for it, and is not given away for somebody else's request beside it.
             let note = "already isolated by Cordon's own earlier request: nothing was asked";
@@ -521,11 +551,13 @@ impl Respond {
         before: Option<Stored<Claim>>,
         doubt: String,
     ) -> Result<(), Stop> {
+        if work.is_by_hand() {
+            self.give_up(before, work.now).await?;
+            work.refusal = Some(doubt);
+            return Ok(());
+        }
         let body = &work.message.body;
         let mut decision = self.decide(&body.found.alert, &body.device, work);
-        if let Some(order) = &work.order {
-            decision = by_order(&decision, order);
-        }
         decision.answer = Answer::Refused;
         decision.tell = true;
         decision.doubts.push(doubt);
@@ -624,6 +656,21 @@ pub(crate) fn hint(error: &ApiError) -> &'static str {
         ApiError::Forbidden(_) => "; does the app that acts hold Machine.Isolate?",
         _ => "",
     }
+}
+
+/// When a person gave the device back although Cordon had not isolated it yet.
+fn given_back_at(before: Option<&Stored<Claim>>) -> Option<Timestamp> {
+    let claim = before.map(|before| &before.value)?;
+    let by_person = claim.order.as_ref().is_some_and(|order| order.cause != Cause::Timer);
+    let is_given_back = claim.effect == Effect::Release && claim.state == EffectState::Released && by_person;
+    is_given_back.then_some(claim.changed_at)
+}
+
+/// The service has said that a claim is not to be asked for yet. At least a second, because a queue's clock may be
+/// coarser than a claim's.
+pub(crate) fn not_yet(claim: &Claim, now: Timestamp) -> Stop {
+    let until = claim.due.max(later(now, SignedDuration::from_secs(1)));
+    Stop::Defer { until, why: "the service has said that it is not to be asked yet".to_owned() }
 }
 
 /// Whether the device was last released by Cordon's own timer, which is no person's word against the next isolation.

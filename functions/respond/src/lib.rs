@@ -102,6 +102,8 @@ struct Work {
     /// The order by which it is worked on, where it does not come from the alert by itself.
     order: Option<Order>,
     how: Option<orders::How>,
+    /// Why an order by hand is not carried out: the case stays as it is, and whoever gave the order hears it.
+    refusal: Option<String>,
     now: Timestamp,
 }
 
@@ -183,7 +185,7 @@ impl Respond {
         let about = message.body.about.as_ref().and_then(|about| about.id());
         let key = CaseRow::key(&self.tenant, &message.body.found.alert.id, about);
         let case = self.state.get(&key, now).await?;
-        let mut work = Work { message, case, order: None, how: None, now };
+        let mut work = Work { message, case, order: None, how: None, refusal: None, now };
 
         if work.was_judged() {
             return self.announce_again(&work).await;

@@ -5,8 +5,8 @@
 
 use crate::{
     Respond, SOON, Stop, Work,
-    act::{Fresh, Heard, by_order, hint},
-    claims::{Let, accepted, next_look},
+    act::{Fresh, Heard, by_order, hint, not_yet},
+    claims::{Let, QUIET, accepted, next_look},
     later,
     standing::{Standing, standing},
 };
@@ -17,7 +17,7 @@ use model::{
     EffectRequested, EffectState, Envelope, FirstSeen, IsolationType, MachineAction, Mode, Onboarding,
     Wanted, one_line,
 };
-use ports::{Announced, Answered, CaseRow, Claim, Count, Event, NewClaim, Order, Stored, Wish, Write};
+use ports::{Announced, Answered, CaseRow, Claim, Count, Event, NewClaim, Once, Order, Stored, Wish, Write};
 
 /// An order that is being carried out.
 pub(crate) struct Ordered {
@@ -48,21 +48,10 @@ impl Ordered {
     pub(crate) fn is_for(&self, claim: &Claim) -> bool {
         claim.order.as_ref().is_some_and(|order| order.message == self.message.id)
     }
-
-    /// Who wants it and why, for people.
-    pub(crate) fn note(&self) -> String {
-        let body = &self.message.body;
-        let how = match body.cause {
-            Cause::Timer => "by the timer `release_after`",
-            Cause::Held => "a held case, let go on by",
-            Cause::Operator | Cause::Reissue | Cause::Report => "ordered by",
-        };
-        match body.cause {
-            Cause::Timer => format!("{how}: {}", one_line(&body.why, 300)),
-            _ => format!("{how} {}: {}", one_line(&body.by, 80), one_line(&body.why, 300)),
-        }
-    }
 }
+
+/// How far the clock of whoever gives an order may be behind.
+const SKEW: SignedDuration = SignedDuration::from_mins(2);
 
 /// What an order to isolate says about how.
 #[derive(Clone, Copy)]
@@ -79,51 +68,112 @@ impl Respond {
     ) -> Result<(), Stop> {
         let order = Ordered { message, now };
         let body = &order.message.body;
-        let own = self.claims().read(&body.device, now).await?.filter(|held| order.is_for(&held.value));
-        if now > body.not_after && !own.as_ref().is_some_and(|own| own.value.is_unsettled()) {
-            if own.is_some() {
-                return Ok(());
-            }
-            let said =
-                format!("it came too late: the order held until {:.0}; nothing was done", body.not_after);
-            tracing::warn!(device = %body.device, said, "an order has gone stale");
-            return self.answer(&order, None, said).await;
+        let before = self.claims().read(&body.device, now).await?;
+        if Box::pin(self.is_over(&order, before.as_ref())).await? {
+            return Ok(());
+        }
+        let is_own = before.as_ref().is_some_and(|held| order.is_for(&held.value));
+        let mode = self.environment_mode.unwrap_or(self.playbook.settings.mode);
+        let is_by_itself = matches!(body.cause, Cause::Timer | Cause::Report);
+        if mode == Mode::Observe && (is_by_itself || matches!(body.wanted, Wanted::Isolate { .. })) {
+            let said = "the mode is `observe`: Cordon only releases, and only if a person says so; use the portal, or \
+                        set the mode to `enforce`";
+            return self.answer(&order, Some(EffectState::Refused), said.to_owned()).await;
         }
         match &body.wanted {
-            Wanted::Comment { text, mark } => self.comment_on_alert(&order, text, mark).await,
-            Wanted::Release => Box::pin(self.release(&order)).await,
+            Wanted::Comment { text, mark } => Box::pin(self.comment_on_alert(&order, text, mark)).await,
+            Wanted::Release => Box::pin(self.release(&order, before)).await,
             Wanted::Isolate { isolation_type, even_so } => {
+                if body.cause == Cause::Reissue
+                    && !is_own
+                    && let Some(said) = nothing_to_reissue(before.as_ref().map(|held| &held.value))
+                {
+                    return self.answer(&order, None, said).await;
+                }
                 let how = How { isolation_type: *isolation_type, even_so: *even_so };
-                if self.environment_mode.unwrap_or(self.playbook.settings.mode) == Mode::Observe {
-                    let said = "the mode is `observe`: Cordon isolates nothing; use the portal, or set the mode to \
-                                `enforce`";
-                    return self.answer(&order, Some(EffectState::Refused), said.to_owned()).await;
-                }
-                if body.cause == Cause::Reissue && own.is_none() {
-                    let held = self.claims().read(&body.device, now).await?;
-                    if let Some(said) = nothing_to_reissue(held.as_ref().map(|held| &held.value)) {
-                        return self.answer(&order, None, said).await;
-                    }
-                }
                 match &body.alert {
-                    Some(alert) => Box::pin(self.isolate_for(&order, alert)).await,
-                    None => Box::pin(self.isolate_alone(&order, how)).await,
+                    Some(alert) => Box::pin(self.isolate_for(&order, alert, before)).await,
+                    None => Box::pin(self.isolate_alone(&order, before, how)).await,
                 }
             }
         }
     }
 
+    /// Whether nothing is left to do for an order: it was carried out and comes once more, it has gone stale, or
+    /// something else was begun on the device after it was given. What it has begun itself, and does not know the end
+    /// of, is gone on with in any case.
+    async fn is_over(&self, order: &Ordered, before: Option<&Stored<Claim>>) -> Result<bool, Stop> {
+        let (now, body) = (order.now, &order.message.body);
+        let own = before.filter(|held| order.is_for(&held.value));
+        if own.is_some_and(|own| own.value.state.is_unanswered()) {
+            return Ok(false);
+        }
+        let waits = own.filter(|own| own.value.state == EffectState::Claimed);
+        if waits.is_none() {
+            let key = Answered::key(&self.tenant, &order.message.id);
+            let answered: Option<Stored<Answered>> = self.state.get(&key, now).await?;
+            if answered.is_some() {
+                return Ok(true);
+            }
+            if let Some(own) = own {
+                self.close_again(order, &own.value).await?;
+                return Ok(true);
+            }
+        }
+        if now > body.not_after {
+            let said = format!("it came too late: the order held until {:.0}", body.not_after);
+            tracing::warn!(device = %body.device, said, "an order has gone stale");
+            match waits {
+                Some(held) => {
+                    let held = self.after(held, Event::GivenUp, now).await?;
+                    self.close(order, &held.value, None, said).await?;
+                }
+                None => self.answer(order, None, said).await?,
+            }
+            return Ok(true);
+        }
+        let wanted = match body.wanted {
+            Wanted::Isolate { .. } => Effect::Isolate,
+            Wanted::Release => Effect::Release,
+            Wanted::Comment { .. } => return Ok(false),
+        };
+        let later_one = before.map(|held| &held.value).filter(|claim| {
+            let began_after = claim.claimed_at.duration_since(order.message.occurred_at) > SKEW;
+            let did_something = !matches!(claim.state, EffectState::Claimed | EffectState::Refused);
+            !order.is_for(claim) && claim.effect != wanted && began_after && did_something
+        });
+        if let Some(claim) = later_one {
+            let said = format!(
+                "after this order was given, the {} of the device was begun at {:.0}: the order does not hold for that",
+                claim.effect.word(),
+                claim.claimed_at
+            );
+            self.answer(order, None, said).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// An isolation by order on account of an alert that Cordon knows.
-    async fn isolate_for(&self, order: &Ordered, alert: &AlertId) -> Result<(), Stop> {
+    async fn isolate_for(
+        &self,
+        order: &Ordered,
+        alert: &AlertId,
+        before: Option<Stored<Claim>>,
+    ) -> Result<(), Stop> {
         let now = order.now;
         let key = CaseRow::key(&self.tenant, alert, Some(order.device()));
         let case: Option<Stored<CaseRow>> = self.state.get(&key, now).await?;
-        let own = self.claims().read(order.device(), now).await?.filter(|held| order.is_for(&held.value));
         let Some(case) = case else {
             let said = format!("Cordon knows of no alert {alert} on the device {}", order.device());
             return self.answer(order, None, said).await;
         };
-        if order.message.body.cause == Cause::Held && case.value.held.is_none() && own.is_none() {
+        let is_own = |held: &Stored<Claim>| order.is_for(&held.value);
+        let is_unanswered = |held: &&Stored<Claim>| held.value.state.is_unanswered();
+        let asked = before.as_ref().filter(|held| is_own(held)).filter(is_unanswered).cloned();
+        if order.message.body.cause == Cause::Held && case.value.held.is_none() && asked.is_none() {
+            // Dropped, expired or gone on meanwhile, also while this was waiting to ask.
+            self.give_up(before.filter(is_own), now).await?;
             let said = format!("the case of alert {alert} is not held any more");
             return self.answer(order, case.value.last.state, said).await;
         }
@@ -131,16 +181,18 @@ impl Respond {
             && let Some(how) = how_of(order)
         {
             // The alert has told nothing of the device: it is read as if it were named alone.
-            return Box::pin(self.isolate_alone(order, how)).await;
+            return Box::pin(self.isolate_alone(order, before, how)).await;
         }
         let mut work = self.work_for(order, case).await?;
-        match own {
-            Some(held) if held.value.state.is_unanswered() => {
+        match asked {
+            Some(held) => {
                 let device = held.value.device.clone();
                 Box::pin(self.look_for_own(&mut work, &device, held)).await?;
             }
-            Some(held) if held.value.state != EffectState::Claimed => {}
-            _ => Box::pin(self.act(&mut work)).await?,
+            None => Box::pin(self.act(&mut work)).await?,
+        }
+        if let Some(said) = work.refusal.take() {
+            return self.answer(order, Some(EffectState::Refused), said).await;
         }
         let Some(case) = &work.case else { return Ok(()) };
         let last = &case.value.last;
@@ -173,7 +225,14 @@ impl Respond {
         };
         let identity = [order.message.id.as_str()];
         let message = Envelope::new(&self.tenant, &identity, &order.message.trace, order.now, body);
-        Ok(Work { message, case: Some(case), order: Some(order.order()), now: order.now, how: how_of(order) })
+        Ok(Work {
+            message,
+            case: Some(case),
+            order: Some(order.order()),
+            how: how_of(order),
+            refusal: None,
+            now: order.now,
+        })
     }
 
     /// A person has ordered it: what was read just before says whether the device may be isolated, not the policy.
@@ -250,19 +309,28 @@ impl Respond {
     }
 
     /// An isolation by order of a device alone.
-    async fn isolate_alone(&self, order: &Ordered, how: How) -> Result<(), Stop> {
+    async fn isolate_alone(
+        &self,
+        order: &Ordered,
+        mut before: Option<Stored<Claim>>,
+        how: How,
+    ) -> Result<(), Stop> {
         let (now, device) = (order.now, order.device());
-        let mut before = self.claims().read(device, now).await?;
         if let Some(held) = &before {
             let is_own = order.is_for(&held.value);
-            match held.value.state {
-                _ if is_own && held.value.state.is_unanswered() => match self.settled(order, held).await? {
+            match (held.value.effect, held.value.state) {
+                (_, state) if is_own && state.is_unanswered() => match self.settled(order, held).await? {
                     Some(held) => before = Some(held),
                     None => return Ok(()),
                 },
-                state if state.is_unanswered() => return Err(under_way(&held.value, now)),
-                EffectState::Claimed => {}
-                _ if is_own => return self.close_again(order, &held.value).await,
+                (_, state) if state.is_unanswered() => return Err(under_way(&held.value, now)),
+                (Effect::Isolate, EffectState::Claimed) if held.value.due > now => {
+                    return Err(not_yet(&held.value, now));
+                }
+                (Effect::Isolate, state) if state.is_open() => {
+                    let said = "its isolation was asked for already, and has not been carried out yet";
+                    return self.answer(order, Some(state), said.to_owned()).await;
+                }
                 _ => {}
             }
         }
@@ -270,12 +338,12 @@ impl Respond {
             Ok(Some(known)) => known,
             Ok(None) => {
                 let said = format!("Defender knows no device {device}");
-                return self.answer(order, Some(EffectState::Refused), said).await;
+                return self.refuse_alone(order, before, said).await;
             }
             Err(error) => return self.unreadable(order, "the device", &error).await,
         };
         if let Some(objection) = self.objection(&known, how.even_so, now) {
-            return self.answer(order, Some(EffectState::Refused), objection).await;
+            return self.refuse_alone(order, before, objection).await;
         }
         let actions = match self.reader.actions_of(device, order.call()).await {
             Ok(actions) => actions,
@@ -284,7 +352,7 @@ impl Respond {
         let found = match standing(&actions, now) {
             Standing::Isolating(action) | Standing::Isolated(action) => Some(action),
             Standing::Unclear => {
-                return self.answer(order, Some(EffectState::Refused), UNCLEAR.to_owned()).await;
+                return self.refuse_alone(order, before, UNCLEAR.to_owned()).await;
             }
             Standing::Released(_) if is_releasing(&actions) => return Err(while_releasing(now)),
             Standing::Free | Standing::Released(_) | Standing::Cancelled(_) => None,
@@ -302,14 +370,12 @@ impl Respond {
             Let::Through(requesting) => *requesting,
             Let::Held(gate) => {
                 self.give_up(Some(held), now).await?;
-                let said = format!(
-                    "{gate}; `cordon limits raise`, `cordon limits close` or `cordon resume` let it through"
-                );
+                let said = format!("{gate}; {}", gate.way_out());
                 return self.answer(order, Some(EffectState::Refused), said).await;
             }
         };
         let kind = requesting.claim().isolation_type;
-        let comment = self.comment(requesting.claim(), &order.note());
+        let comment = self.comment(requesting.claim(), &order.order().note());
         let answer = self.responder.isolate(device, kind, &comment, now).await;
         let held = requesting.into_held();
         let heard = self.heard(&held.value, answer);
@@ -318,6 +384,17 @@ impl Respond {
             return self.close(order, &held.value, known.name, adopted_by(action)).await;
         }
         self.conclude(order, held, heard, known.name).await
+    }
+
+    /// Nothing is asked; what this order has claimed is given up.
+    async fn refuse_alone(
+        &self,
+        order: &Ordered,
+        before: Option<Stored<Claim>>,
+        said: String,
+    ) -> Result<(), Stop> {
+        self.give_up(before.filter(|held| order.is_for(&held.value)), order.now).await?;
+        self.answer(order, Some(EffectState::Refused), said).await
     }
 
     async fn claim_alone(
@@ -386,14 +463,15 @@ impl Respond {
             Heard::Nothing(why) => {
                 let held = self.after(&held, Event::Unanswered, now).await?;
                 tracing::warn!(device = %held.value.device, why, "an order's effect is not known");
-                self.tell_claim(&held.value, name, vec![order.note(), why], now).await?;
+                self.tell_claim(&held.value, name, vec![order.order().note(), why], now).await?;
                 Err(under_way(&held.value, now))
             }
             Heard::No(error) => {
                 let why = error.to_string();
                 if let Some(wait) = error.passes_in() {
-                    self.after(&held, Event::NotReached, now).await?;
-                    return Err(Stop::Defer { until: later(now, wait), why });
+                    let until = later(now, wait);
+                    self.after(&held, Event::NotReached { not_before: until }, now).await?;
+                    return Err(Stop::Defer { until, why });
                 }
                 let held = self.after(&held, Event::Rejected, now).await?;
                 self.close(order, &held.value, name, format!("{why}{}", hint(&error))).await
@@ -428,7 +506,7 @@ impl Respond {
             self.close(order, &held.value, None, said).await?;
             return Ok(None);
         }
-        Ok(Some(self.after(held, Event::NotReached, now).await?))
+        Ok(Some(self.after(held, Event::NotReached { not_before: now }, now).await?))
     }
 
     /// Tells people and whoever gave the order how the claim stands now.
@@ -439,20 +517,15 @@ impl Respond {
         name: Option<String>,
         said: String,
     ) -> Result<(), Stop> {
-        let notes = [order.note(), said.clone()].into_iter().filter(|note| !note.is_empty()).collect();
+        let notes =
+            [order.order().note(), said.clone()].into_iter().filter(|note| !note.is_empty()).collect();
         self.tell_claim(claim, name, notes, order.now).await?;
         self.answer(order, Some(claim.state), said).await
     }
 
     /// The order comes again after its effect was asked for: whoever did that may have died before telling.
     pub(crate) async fn close_again(&self, order: &Ordered, claim: &Claim) -> Result<(), Stop> {
-        let case: Option<Stored<CaseRow>> = match &claim.alert {
-            Some(alert) => {
-                let key = CaseRow::key(&self.tenant, alert, Some(&claim.device));
-                self.state.get(&key, order.now).await?
-            }
-            None => None,
-        };
+        let case = self.case_of(claim, order.now).await?;
         let is_recorded = |case: &Stored<CaseRow>| {
             case.value
                 .history
@@ -500,6 +573,20 @@ impl Respond {
         if comments.iter().any(|comment| comment.contains(mark)) {
             return self.answer(order, None, "it stands there already".to_owned()).await;
         }
+        // Two workers with the same report have read the same comments: one of them writes.
+        let key = Once::key(&self.tenant, mark);
+        let once: Option<Stored<Once>> = self.state.get(&key, order.now).await?;
+        if once.as_ref().is_some_and(|once| order.now.duration_since(once.value.at) < QUIET) {
+            let why = "somebody else may be writing it on the alert".to_owned();
+            return Err(Stop::Defer { until: later(order.now, SOON * 6), why });
+        }
+        let write = Write::put(
+            key,
+            &Once { at: order.now },
+            Stored::expected(once.as_ref()),
+            Once::expires(order.now),
+        )?;
+        self.state.commit(&[write], order.now).await?;
         let Err(failed) = self.responder.comment(alert, text, order.now).await else {
             return self.answer(order, None, "written".to_owned()).await;
         };
@@ -541,7 +628,7 @@ pub(crate) fn is_releasing(actions: &[MachineAction]) -> bool {
 }
 
 /// An isolation beside a release that is open could come out either way: it waits for the release's end.
-fn while_releasing(now: Timestamp) -> Stop {
+pub(crate) fn while_releasing(now: Timestamp) -> Stop {
     Stop::Defer { until: later(now, SOON * 4), why: "a release of this device is open".to_owned() }
 }
 

@@ -1,15 +1,15 @@
 //! Records what became of an alert on a device and announces it: record first, so that whoever comes after a
 //! crash announces the same thing again under the same id.
 
-use crate::{Respond, Stop, Work};
+use crate::{Respond, Stop, Work, orders::Ordered};
 use jiff::Timestamp;
 use model::{
     ActionTaken, AlertId, Answer, Body, Decision, DeviceId, EffectState, Envelope, Mode, Notice, Severity,
     Topic,
 };
 use ports::{
-    Announced, Brakes, CaseRow, Claim, Count, DeviceRow, Gate, Held, HistoryEntry, News, QueueName, Stored,
-    Write,
+    Announced, Brakes, CaseRow, Claim, ClaimError, Count, DeviceRow, Event, Gate, Held, HistoryEntry, News,
+    QueueName, Stored, Write,
 };
 
 impl Respond {
@@ -92,30 +92,69 @@ impl Respond {
         notes: Vec<String>,
         now: Timestamp,
     ) -> Result<(), Stop> {
-        let trace = format!("{}-order", claim.id);
-        let case: Option<Stored<CaseRow>> = match &claim.alert {
-            Some(alert) => {
-                self.state.get(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await?
-            }
-            None => None,
+        let Some(case) = self.case_of(claim, now).await? else {
+            return self.notice_of(claim, device_name, notes, now).await;
         };
-        let Some(case) = case else {
-            let topic = Topic::Ordered { effect: claim.effect, state: claim.state };
-            let identity = ["ordered", claim.id.as_str(), claim.state.word()];
-            let device_name = match device_name {
-                None => self.device_name(&claim.device, now).await?,
-                name => name,
-            };
-            let device = Some(claim.device.clone());
-            let notice = Notice { topic, device, device_name, facts: notes };
-            let notice = Envelope::new(&self.tenant, &identity, &trace, now, notice);
-            return self.send(QueueName::ActionsTaken, &notice, now).await;
-        };
-        let mut row = case.value.moved_on(claim, notes, now);
-        row.last.decision.tell = true;
-        (row.decided_at, row.told) = (now, row.told + 1);
+        let row = told(&case, claim, notes, now);
         self.state.commit(&row.writes(&self.tenant, Some(&case), now)?, now).await?;
-        self.announce(&row, &trace, now).await
+        self.announce(&row, &format!("{}-order", claim.id), now).await
+    }
+
+    /// Tells people how a claim stands that no alert has led to.
+    async fn notice_of(
+        &self,
+        claim: &Claim,
+        device_name: Option<String>,
+        notes: Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), Stop> {
+        let topic = Topic::Ordered { effect: claim.effect, state: claim.state };
+        let identity = ["ordered", claim.id.as_str(), claim.state.word()];
+        let device_name = match device_name {
+            None => self.device_name(&claim.device, now).await?,
+            name => name,
+        };
+        let notice = Notice { topic, device: Some(claim.device.clone()), device_name, facts: notes };
+        let trace = format!("{}-order", claim.id);
+        let notice = Envelope::new(&self.tenant, &identity, &trace, now, notice);
+        self.send(QueueName::ActionsTaken, &notice, now).await
+    }
+
+    /// A claim comes to its end by an order, without the service being asked for more. Told first and written then, claim
+    /// and case in one commit: a crash in between tells the same under the same id.
+    pub(crate) async fn end_claim(
+        &self,
+        order: &Ordered,
+        held: &Stored<Claim>,
+        event: Event,
+        said: &str,
+    ) -> Result<(), Stop> {
+        let now = order.now;
+        let claim = held.value.after(&self.tenant, event.clone(), now).map_err(ClaimError::from)?.claim;
+        let notes = vec![order.order().note(), said.to_owned()];
+        let case = self.case_of(&claim, now).await?;
+        let also = match &case {
+            Some(case) => {
+                let row = told(case, &claim, notes, now);
+                self.announce(&row, &format!("{}-order", claim.id), now).await?;
+                row.writes(&self.tenant, Some(case), now)?
+            }
+            None => {
+                self.notice_of(&claim, None, notes, now).await?;
+                Vec::new()
+            }
+        };
+        self.claims().after(held, event, also, now).await?;
+        self.answer(order, Some(claim.state), said.to_owned()).await
+    }
+
+    pub(crate) async fn case_of(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Option<Stored<CaseRow>>, Stop> {
+        let Some(alert) = &claim.alert else { return Ok(None) };
+        Ok(self.state.get(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await?)
     }
 
     async fn device_name(&self, device: &DeviceId, now: Timestamp) -> Result<Option<String>, Stop> {
@@ -251,6 +290,14 @@ fn remember(row: &mut CaseRow, outcome: &ActionTaken, work: &Work, judged: Judge
         notes: outcome.notes.clone(),
         action: outcome.action.clone(),
     });
+}
+
+/// The case after its claim has moved on by an order, to be told.
+fn told(case: &Stored<CaseRow>, claim: &Claim, notes: Vec<String>, now: Timestamp) -> CaseRow {
+    let mut row = case.value.moved_on(claim, notes, now);
+    row.last.decision.tell = true;
+    (row.decided_at, row.told) = (now, row.told + 1);
+    row
 }
 
 /// What holds the case back, where it is held: since it was first held back.

@@ -6,6 +6,7 @@
 
 use crate::{
     Respond, SOON, Stop,
+    act::not_yet,
     claims::Let,
     later,
     orders::{Ordered, UNCLEAR, is_releasing, under_way},
@@ -17,9 +18,17 @@ use model::{ActionStatus, Cause, Effect, EffectState, MachineAction, one_line};
 use ports::{Claim, Ending, Event, NewClaim, Stored, Wish};
 
 impl Respond {
-    pub(crate) async fn release(&self, order: &Ordered) -> Result<(), Stop> {
+    pub(crate) async fn release(
+        &self,
+        order: &Ordered,
+        mut before: Option<Stored<Claim>>,
+    ) -> Result<(), Stop> {
         let (now, device) = (order.now, order.device());
-        let mut before = self.claims().read(device, now).await?;
+        let is_timer = order.message.body.cause == Cause::Timer;
+        if is_timer && !before.as_ref().is_some_and(|held| is_meant(order, &held.value)) {
+            let said = "the isolation that the timer was set for is over: what stands now is left alone";
+            return self.answer(order, None, said.to_owned()).await;
+        }
         if let Some(held) = &before {
             let is_own = order.is_for(&held.value);
             match (held.value.effect, held.value.state) {
@@ -30,8 +39,9 @@ impl Respond {
                     }
                 }
                 (_, state) if state.is_unanswered() => return Err(under_way(&held.value, now)),
-                (Effect::Release, EffectState::Claimed) => {}
-                (Effect::Release, _) if is_own => return self.close_again(order, &held.value).await,
+                (Effect::Release, EffectState::Claimed) if held.value.due > now => {
+                    return Err(not_yet(&held.value, now));
+                }
                 (Effect::Release, state) if state.is_open() => {
                     let said = "a release was asked for already, and has not been carried out yet";
                     return self.answer(order, Some(state), said.to_owned()).await;
@@ -43,7 +53,6 @@ impl Respond {
             Ok(actions) => actions,
             Err(error) => return self.unreadable(order, "the device's machine actions", &error).await,
         };
-        let is_timer = order.message.body.cause == Cause::Timer;
         match standing(&actions, now) {
             Standing::Isolating(action) | Standing::Isolated(action)
                 if is_timer && !is_ours(before.as_ref(), action) =>
@@ -80,11 +89,34 @@ impl Respond {
         }
         let said =
             "the device is not isolated, as far as its machine actions tell: there is nothing to release";
-        if let Some(held) = before.filter(|held| held.value.is_cut_off() && !held.value.state.is_open()) {
-            let held = self.after(&held, Event::Free, order.now).await?;
-            return self.close(order, &held.value, None, said.to_owned()).await;
+        let Some(held) = before else { return self.answer(order, None, said.to_owned()).await };
+        let claim = &held.value;
+        let is_listed = actions.iter().any(|action| Some(&action.id) == claim.action.as_ref());
+        match (claim.effect, claim.state) {
+            // The service accepted it, and does not show it yet.
+            (Effect::Isolate, EffectState::Requested | EffectState::Pending) => {
+                let why = "the isolation that was asked for does not show yet, or has just ended".to_owned();
+                Err(Stop::Defer { until: later(order.now, SOON * 2), why })
+            }
+            (Effect::Isolate, EffectState::Succeeded | EffectState::Adopted) if !is_listed => {
+                // Cordon knows of an isolation that the service does not list any more: the device may be cut off.
+                self.ask_for_release(order, Some(held)).await
+            }
+            (Effect::Isolate, EffectState::Claimed) => {
+                let said = "its isolation was decided and not asked for yet: it is not asked for now";
+                let new = NewClaim {
+                    device: claim.device.clone(),
+                    effect: Effect::Release,
+                    alert: claim.alert.clone(),
+                    order: Some(order.order()),
+                    isolation_type: claim.isolation_type,
+                };
+                let held = self.claim_anew(Some(held), new, order.now).await?;
+                self.end_claim(order, &held, Event::Free, said).await
+            }
+            _ if claim.is_cut_off() => self.end_claim(order, &held, Event::Free, said).await,
+            _ => self.answer(order, None, said.to_owned()).await,
         }
-        self.answer(order, None, said.to_owned()).await
     }
 
     /// The isolation is still pending: it is cancelled, so that it cannot be carried out later.
@@ -96,7 +128,7 @@ impl Respond {
         is_isolated_too: bool,
     ) -> Result<(), Stop> {
         let now = order.now;
-        let comment = format!("Cancelled by Cordon, {}", order.note());
+        let comment = format!("Cancelled by Cordon, {}", order.order().note());
         match self.responder.cancel(&action.id, &comment, now).await {
             Ok(cancelled) if cancelled.status == ActionStatus::Cancelled => {}
             // Accepted, or too late because it has ended, or not known: its end is read.
@@ -123,12 +155,13 @@ impl Respond {
         };
         match before.filter(is_its) {
             Some(held) => {
-                let held = self.after(&held, Event::Ended(Ending::Cancelled), now).await?;
+                let event = Event::Ended(Ending::Cancelled);
                 if is_isolated_too {
+                    self.after(&held, event, now).await?;
                     let why = "an earlier isolation is in force, and is to be released too".to_owned();
                     return Err(look_again(now, why));
                 }
-                self.close(order, &held.value, None, said.to_owned()).await
+                self.end_claim(order, &held, event, said).await
             }
             None if is_isolated_too => {
                 Err(look_again(now, "an earlier isolation is in force, and is to be released too".to_owned()))
@@ -166,12 +199,19 @@ impl Respond {
             Let::Through(requesting) => *requesting,
             Let::Held(gate) => return Err(Stop::Broken(format!("a release was held back: {gate}"))),
         };
-        let comment = self.comment(requesting.claim(), &one_line(&order.note(), 300));
+        let comment = self.comment(requesting.claim(), &one_line(&order.order().note(), 300));
         let answer = self.responder.release(device, &comment, now).await;
         let held = requesting.into_held();
         let heard = self.heard(&held.value, answer);
         self.conclude(order, held, heard, None).await
     }
+}
+
+/// Whether the timer's order was set for what stands now: that isolation, or its own release of it.
+fn is_meant(order: &Ordered, claim: &Claim) -> bool {
+    let is_isolation =
+        claim.effect == Effect::Isolate && order.message.body.claim.as_ref() == Some(&claim.id);
+    is_isolation || order.is_for(claim)
 }
 
 /// Whether a machine action is what Cordon isolated the device by.

@@ -4,7 +4,7 @@ use crate::{Track, TrackError, Tracked, call, later};
 use defender::ApiError;
 use jiff::{SignedDuration, Timestamp};
 use model::{ActionId, ActionKind, ActionStatus, Effect, EffectState, MachineAction, Topic};
-use ports::{CaseRow, Claim, Count, Ending, Event, QueueName, Stored};
+use ports::{CaseRow, Claim, Count, Ending, Event, Order, QueueName, Stored};
 use std::collections::BTreeMap;
 
 /// From so many open machine actions on, they are read as one list.
@@ -106,6 +106,7 @@ impl Track {
             }
             Err(error) => {
                 tracing::warn!(device = %claim.device, %error, "a machine action could not be read");
+                self.notice_overdue(claim, now).await?;
                 let rest = error.passes_in().unwrap_or(SignedDuration::from_mins(10));
                 return self.rest(stored, look.max(later(now, rest)), now).await;
             }
@@ -186,6 +187,7 @@ impl Track {
     ) -> Result<Claim, TrackError> {
         let moved = stored.value.after(&self.tenant, event.clone(), now).map_err(ports::ClaimError::from)?;
         let claim = moved.claim;
+        let notes: Vec<String> = claim.order.as_ref().map(Order::note).into_iter().chain(notes).collect();
         let trace = format!("{}-track", claim.id);
         let also = match case {
             Some(case) => {
@@ -292,7 +294,11 @@ impl Track {
                 self.end(stored, Event::Rejected, case, vec![note.to_owned()], now).await
             }
             // Surely not asked for: whoever comes back may ask, until it is given up.
-            None => Ok(self.claims().after(stored, Event::NotReached, Vec::new(), now).await?.value),
+            None => Ok(self
+                .claims()
+                .after(stored, Event::NotReached { not_before: now }, Vec::new(), now)
+                .await?
+                .value),
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Track {
     pub release_after: Option<SignedDuration>,
     /// Whether the end of an effect is written on its alert.
     pub comment_on_alert: bool,
+    /// From how many devices on, isolated by Cordon at one time, the fleet is counted.
+    pub count_fleet_from: u32,
 }
 
 /// How the unsettled claims stand after a round.
@@ -122,7 +124,7 @@ impl Track {
             None => None,
         };
         let notice = Notice { topic, device: device.cloned(), device_name, facts };
-        let trace = format!("{}-track", identity.join("-"));
+        let trace = model::one_line(&format!("track {}", identity.join(" ")), 100);
         self.send(QueueName::ActionsTaken, &Envelope::new(&self.tenant, identity, &trace, now, notice), now)
             .await
     }

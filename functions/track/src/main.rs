@@ -22,6 +22,7 @@ async fn main() -> Result<(), aws::Error> {
         tally: Tally::default(),
         release_after: playbook.isolation.release_after,
         comment_on_alert: playbook.isolation.comment_on_alert,
+        count_fleet_from: playbook.limits.count_fleet_from(),
     };
     function.on_schedule(|now| track.run(now)).await
 }

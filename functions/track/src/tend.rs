@@ -15,8 +15,7 @@ const WARNING: SignedDuration = SignedDuration::from_hours(1);
 /// How often the timer's order is given anew while it is not carried out.
 const AGAIN: SignedDuration = SignedDuration::from_mins(30);
 
-/// From how many isolated devices on the size of the fleet is of interest, and how often it is counted.
-const COUNT_FROM: u32 = 5;
+/// How often the fleet is counted.
 const COUNT_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many expired cases one notice names.
@@ -27,16 +26,16 @@ impl Track {
     pub(crate) async fn give_up_expired(&self, now: Timestamp) -> Result<(), TrackError> {
         let held: Vec<Stored<Held>> =
             self.state.query_all(&Held::partition(&self.tenant), "held#", now).await?;
-        let expired: Vec<Held> = held
-            .into_iter()
-            .map(|held| held.value)
-            .filter(|held| now.duration_since(held.since) >= Held::EXPIRES)
-            .collect();
-        let Some(first) = expired.first() else { return Ok(()) };
+        let expired: Vec<Stored<Held>> =
+            held.into_iter().filter(|held| now.duration_since(held.value.since) >= Held::EXPIRES).collect();
+        if expired.is_empty() {
+            return Ok(());
+        }
         let mut facts: Vec<String> = expired
             .iter()
             .take(NAMED)
             .map(|held| {
+                let held = &held.value;
                 let name = held.device_name.as_deref().unwrap_or(held.device.as_str());
                 format!("alert {} on {name}: {}", held.alert, held.title)
             })
@@ -44,8 +43,12 @@ impl Track {
         if expired.len() > NAMED {
             facts.push(format!("and {} more", expired.len() - NAMED));
         }
-        let since = first.since.to_string();
-        let identity = ["held-expired", first.alert.as_str(), &since];
+        // All of them: when the next round finds others, that is another notice.
+        let all: Vec<String> = expired
+            .iter()
+            .map(|held| format!("{} {} {}", held.value.alert, held.value.device, held.value.since))
+            .collect();
+        let identity = ["held-expired", &all.join("; ")];
         self.tell(&identity, Topic::HeldExpired, None, facts, now).await?;
         for held in expired {
             self.give_up(&held, now).await?;
@@ -53,12 +56,13 @@ impl Track {
         Ok(())
     }
 
-    async fn give_up(&self, held: &Held, now: Timestamp) -> Result<(), TrackError> {
+    async fn give_up(&self, pointer: &Stored<Held>, now: Timestamp) -> Result<(), TrackError> {
+        let held = &pointer.value;
         let key = CaseRow::key(&self.tenant, &held.alert, Some(&held.device));
         let case: Option<Stored<CaseRow>> = self.state.get(&key, now).await?;
         let Some(case) = case.filter(|case| case.value.held.as_ref() == Some(held)) else {
             // The case has moved on, or is gone: the pointer alone is left.
-            let write = Write::Delete { key: held.key(&self.tenant), expect: Expect::Any };
+            let write = Write::Delete { key: held.key(&self.tenant), expect: Expect::Is(pointer.version) };
             return Ok(self.state.commit(&[write], now).await?);
         };
         let mut row = case.value.clone();
@@ -128,6 +132,7 @@ impl Track {
             device: claim.device.clone(),
             cause: Cause::Timer,
             alert: claim.alert.clone(),
+            claim: Some(claim.id.clone()),
             by: "cordon".to_owned(),
             why: format!("isolated since {:.0}, and `release_after` has passed", claim.changed_at),
             not_after: later(now, EffectRequested::HOLDS),
@@ -163,10 +168,10 @@ impl Track {
         }))
     }
 
-    /// Counts the onboarded devices, once a day while more than a few are isolated: only then does it matter.
+    /// Counts the onboarded devices, once a day while so many are isolated that the share of the fleet may matter soon.
     pub(crate) async fn count_fleet(&self, now: Timestamp) -> Result<(), TrackError> {
         let brakes: Option<Stored<Brakes>> = self.state.get(&Brakes::key(&self.tenant), now).await?;
-        if brakes.is_none_or(|brakes| brakes.value.standing < COUNT_FROM) {
+        if brakes.is_none_or(|brakes| brakes.value.standing < self.count_fleet_from) {
             return Ok(());
         }
         let key = Fleet::key(&self.tenant);

@@ -9,8 +9,8 @@ use ports::{Brakes, Claim, CutOff, Event, Expect, KnownAction, Said, Stored, Wat
 /// How often the tenant's machine actions are listed.
 const EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// How far back the list reaches: what was asked for before has ended, or is followed by itself.
-const REACH: SignedDuration = SignedDuration::from_hours(24);
+/// How far back the list reaches: what was asked for before has ended, because the service gives up after three days.
+const REACH: SignedDuration = SignedDuration::from_hours(96);
 
 /// How old a machine action must be to be taken for one that Cordon does not know: whoever asked for it has written
 /// it down by then, or its claim is settled.
@@ -109,8 +109,17 @@ impl Track {
             let key = Claim::key(&self.tenant, &device);
             let Some(stored) = self.state.get::<Claim>(&key, now).await? else { continue };
             let claim = &stored.value;
-            let stands = claim.effect == Effect::Isolate
-                && matches!(claim.state, EffectState::Succeeded | EffectState::Adopted);
+            // An isolation that is in force, or a release of Cordon's own that came to nothing.
+            let stands = match claim.effect {
+                Effect::Isolate => matches!(claim.state, EffectState::Succeeded | EffectState::Adopted),
+                Effect::Release => matches!(
+                    claim.state,
+                    EffectState::Failed
+                        | EffectState::TimedOut
+                        | EffectState::Cancelled
+                        | EffectState::Refused
+                ),
+            };
             if !stands || release.updated.or(release.created).is_none_or(|at| at < claim.claimed_at) {
                 continue;
             }

@@ -108,6 +108,7 @@ impl Host {
                 tally: tally.clone(),
                 release_after: playbook.settings.isolation.release_after,
                 comment_on_alert: playbook.settings.isolation.comment_on_alert,
+                count_fleet_from: playbook.settings.limits.count_fleet_from(),
             },
             tenant: tenant.clone(),
             respond: Respond {

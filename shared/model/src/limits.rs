@@ -24,6 +24,11 @@ impl Limits {
     /// The most to which any number may be set or raised: every isolation of a day is kept in one row of the state.
     pub const MOST: u32 = 1_000;
 
+    /// From how many isolated devices on the size of the fleet is of interest: half of what holds without it.
+    pub fn count_fleet_from(&self) -> u32 {
+        (self.standing_least / 2).max(1)
+    }
+
     /// How many devices may be isolated at one time in a fleet of that many onboarded devices.
     pub fn standing(&self, fleet: Option<u64>) -> u32 {
         let share = fleet.unwrap_or(0).saturating_mul(self.standing_percent.into()) / 100;

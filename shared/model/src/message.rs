@@ -215,6 +215,10 @@ pub struct EffectRequested {
     pub cause: Cause,
     /// The alert on whose account; none where a person names a device alone.
     pub alert: Option<AlertId>,
+    /// The claim that it is about; none where it holds for whatever stands. The timer's order must not touch an
+    /// isolation that began after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimId>,
     /// Who wants it.
     pub by: String,
     /// Why, in their words.
@@ -346,6 +350,7 @@ mod tests {
             device: "1e5bc9d7e413ddd7902c2932e418702b84d0cc07".parse().unwrap(),
             cause: Cause::Operator,
             alert: Some("da637472900382838869_1364969609".parse().unwrap()),
+            claim: None,
             by: "anna@contoso.com".into(),
             why: "hands on keyboard".into(),
             not_after: at() + EffectRequested::HOLDS,

@@ -117,14 +117,28 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// What lets an isolation through all the same.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Gate::Paused(_) => "`cordon resume` ends it",
+            Gate::Breaker { .. } => "`cordon limits close` closes it",
+            Gate::Group { .. } => "only the playbook's `per_group` changes it",
+            Gate::PerHour { .. } | Gate::PerDay { .. } | Gate::Standing { .. } => {
+                "`cordon limits raise` lets more through"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Gate::Paused(said) => write!(
                 f,
-                "paused by {} at {:.0}: {}",
+                "paused by {} at {}: {}",
                 model::one_line(&said.by, 80),
-                said.at,
+                said.at.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 model::one_line(&said.why, 200)
             ),
             Gate::PerHour { most } => write!(f, "the limit of {most} isolations in an hour is reached"),

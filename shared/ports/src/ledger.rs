@@ -28,7 +28,8 @@ pub struct Claim {
     #[serde(default)]
     pub order: Option<Order>,
     pub isolation_type: IsolationType,
-    /// While `requesting` or `unknown`: until when the call may still be under way. While open: when to look next.
+    /// While `claimed`: when it may be asked for. While `requesting` or `unknown`: until when the call may still be under
+    /// way. While open: when to look next.
     pub due: Timestamp,
     /// How often the open machine action was looked at.
     pub looks: u32,
@@ -57,6 +58,18 @@ pub struct Order {
     pub message: MessageId,
 }
 
+impl Order {
+    /// Who wants it and why, for people.
+    pub fn note(&self) -> String {
+        let (by, why) = (model::one_line(&self.by, 80), model::one_line(&self.why, 300));
+        match self.cause {
+            Cause::Timer => format!("by the timer `release_after`: {why}"),
+            Cause::Held => format!("a held case, let go on by {by}: {why}"),
+            Cause::Operator | Cause::Reissue | Cause::Report => format!("ordered by {by}: {why}"),
+        }
+    }
+}
+
 /// What happened to a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -66,8 +79,8 @@ pub enum Event {
     Accepted { action: ActionId, look: Timestamp },
     /// The service may have been asked and gave no usable answer.
     Unanswered,
-    /// The service was surely not reached: it may be asked again.
-    NotReached,
+    /// The service surely has it not: it may be asked again, but not before the time that it said.
+    NotReached { not_before: Timestamp },
     /// The service said no for good, or nobody is left who would ask again.
     Rejected,
     /// Somebody else's machine action is open or in force.
@@ -158,7 +171,7 @@ impl Claim {
             // What an earlier attempt has asked for may show after its quiet time.
             (Claimed, Event::Accepted { .. }) if self.attempt > 0 => Requested,
             (Requesting, Event::Unanswered) => Unknown,
-            (Requesting | Unknown, Event::NotReached) => Claimed,
+            (Requesting | Unknown, Event::NotReached { .. }) => Claimed,
             (Claimed | Requesting | Unknown, Event::Rejected) => EffectState::Failed,
             (Claimed | Requesting, Event::Adopted { .. }) if self.effect == Effect::Isolate => {
                 EffectState::Adopted
@@ -215,7 +228,8 @@ impl Claim {
                 claim.due = look;
             }
             Event::Ended(_) => claim.looks += 1,
-            Event::Unanswered | Event::NotReached | Event::Rejected | Event::GivenUp | Event::Free => {}
+            Event::NotReached { not_before } => claim.due = not_before,
+            Event::Unanswered | Event::Rejected | Event::GivenUp | Event::Free => {}
         }
         if !claim.may_be_ours() {
             (claim.counted, claim.isolation) = (false, None);

@@ -152,6 +152,7 @@ impl CaseRow {
     /// The case after the claim that stands on its account has moved. Nobody was told yet: whoever tells counts.
     pub fn moved_on(&self, claim: &Claim, notes: Vec<String>, now: Timestamp) -> CaseRow {
         let mut row = self.clone();
+        row.held = None;
         row.last.state = Some(claim.state);
         row.last.effect = claim.effect;
         row.last.notes.clone_from(&notes);
@@ -185,11 +186,12 @@ impl CaseRow {
         let key = CaseRow::key(tenant, &self.last.alert.id, self.about.as_ref());
         let mut writes = vec![Write::put(key, self, Stored::expected(before), CaseRow::expires(now))?];
         let was_held = before.and_then(|before| before.value.held.as_ref());
-        if let Some(was) = was_held.filter(|was| Some(*was) != self.held.as_ref()) {
-            writes.push(Write::Delete { key: was.key(tenant), expect: Expect::Any });
+        let is_held = self.held.as_ref().map(|held| held.key(tenant));
+        if let Some(was) = was_held.map(|was| was.key(tenant)).filter(|was| Some(was) != is_held.as_ref()) {
+            writes.push(Write::Delete { key: was, expect: Expect::Any });
         }
-        if let Some(held) = &self.held {
-            writes.push(Write::put(held.key(tenant), held, Expect::Any, None)?);
+        if let (Some(held), Some(key)) = (&self.held, is_held) {
+            writes.push(Write::put(key, held, Expect::Any, None)?);
         }
         Ok(writes)
     }
@@ -217,6 +219,7 @@ impl CaseRow {
             device: device.clone(),
             cause: Cause::Report,
             alert: Some(self.last.alert.id.clone()),
+            claim: None,
             by: "cordon".to_owned(),
             why: "comment_on_alert".to_owned(),
             not_after: now.checked_add(SignedDuration::from_hours(24)).unwrap_or(now),

@@ -1,6 +1,7 @@
 //! The ledger, the limits and the operator's hand over the whole pipeline. What a single isolation goes through stands
 //! in `isolation`: crashes at every write, lost answers, adoption, what people undo in the portal, counted calls.
 
+mod again;
 mod breaker;
 mod comments;
 mod crashed;

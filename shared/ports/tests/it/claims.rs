@@ -21,7 +21,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => Just(Event::Asked { quiet: start() + minutes(5) }),
         2 => any::<u8>().prop_map(|n| Event::Accepted { action: action(n), look: start() + minutes(1) }),
         1 => Just(Event::Unanswered),
-        1 => Just(Event::NotReached),
+        1 => Just(Event::NotReached { not_before: Timestamp::UNIX_EPOCH }),
         1 => Just(Event::Rejected),
         1 => any::<u8>().prop_map(|n| Event::Adopted { action: action(n) }),
         1 => Just(Event::GivenUp),
@@ -82,7 +82,7 @@ proptest! {
                     prop_assert!(led != Led::Surely && before.attempt > 0, "{:?}", before);
                     led = Led::Surely;
                 }
-                Event::NotReached => {
+                Event::NotReached { .. } => {
                     prop_assert_eq!(led, Led::Maybe, "{:?}", before);
                     led = Led::Nothing;
                 }

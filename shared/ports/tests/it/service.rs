@@ -281,7 +281,7 @@ impl Service {
             // It was killed long before.
             Phase::Asking { .. } => Next::Again,
             Phase::Answered { claim, event } => {
-                let ends = !matches!(event, Event::Unanswered | Event::NotReached);
+                let ends = !matches!(event, Event::Unanswered | Event::NotReached { .. });
                 let recorded = self.change(case.device, &claim, event);
                 if recorded.is_some() && ends { Next::Done } else { Next::Again }
             }
@@ -310,7 +310,7 @@ impl Service {
             return self.meet_open(case, row);
         }
         if state.is_unanswered() {
-            self.settle(case.device, row, actions, seen.at, Event::NotReached);
+            self.settle(case.device, row, actions, seen.at, Event::NotReached { not_before: seen.at });
             return Next::Again;
         }
         match (case.effect, standing) {
@@ -447,7 +447,7 @@ impl Service {
         if let Some(open) = self.tenant[case.device].iter().find(open) {
             let action = open.id.clone();
             return match (fate, case.effect) {
-                (Fate::NotReached, _) => Event::NotReached,
+                (Fate::NotReached, _) => Event::NotReached { not_before: self.now },
                 (Fate::Acts, Effect::Isolate) => Event::Adopted { action },
                 (Fate::Acts, Effect::Release) => Event::Accepted { action, look: self.now },
                 _ => Event::Unanswered,
@@ -456,7 +456,7 @@ impl Service {
         let action = acts.then(|| self.act(case.device, case.effect, Some(claim.id.clone())));
         match (fate, action) {
             (Fate::Acts, Some(action)) => Event::Accepted { action, look: self.now + minutes(1) },
-            (Fate::NotReached, _) => Event::NotReached,
+            (Fate::NotReached, _) => Event::NotReached { not_before: self.now },
             (Fate::Refuses, _) => Event::Rejected,
             _ => Event::Unanswered,
         }

@@ -249,7 +249,7 @@ async fn a_connection_that_was_never_made_is_made_again_soon() {
     );
     assert_eq!(scene.claim(1).await.unwrap().state, EffectState::Claimed, "nothing can be under way");
     put(&scene, QueueName::AlertsEnriched, &[body]).await;
-    scene.run_once().await;
+    scene.settle(minutes(2)).await;
     isolated_once(&scene).await;
     assert_eq!(scene.isolate_calls(), 1);
     scene.end().await;

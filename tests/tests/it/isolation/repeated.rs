@@ -62,7 +62,8 @@ async fn a_message_that_comes_again_days_later_changes_nothing() {
     scene.pass(super::hours(48));
     put(&scene, QueueName::AlertsEnriched, &bodies).await;
     scene.settle(minutes(5)).await;
-    assert_eq!((scene.isolate_calls(), scene.mails().len()), (1, 2));
+    // Requested, succeeded, and that a person has released it.
+    assert_eq!((scene.isolate_calls(), scene.mails().len(), told(&scene, "· released")), (1, 3, 1));
     assert!(!scene.is_isolated(1));
     scene.end().await;
 }

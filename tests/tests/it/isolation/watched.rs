@@ -267,6 +267,7 @@ pub(crate) fn tracking(scene: &Scene, store: Arc<Watched>) -> Track {
         tally: Tally::default(),
         release_after: None,
         comment_on_alert: false,
+        count_fleet_from: 5,
     }
 }
 

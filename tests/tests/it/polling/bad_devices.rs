@@ -81,8 +81,7 @@ async fn a_bad_record_in_the_device_list_leaves_its_neighbours_alone() {
     let mut scene = Scene::with(world, Setup::without_limits()).await;
     scene.run_once().await;
     assert_eq!((found(&scene), scene.isolate_calls()), (12, 12));
-    // One for the cache, and one by which the fleet is counted once more than a few are isolated.
-    assert_eq!(scene.simulator.count("GET machines"), 2);
+    assert_eq!(scene.simulator.count("GET machines"), 1);
     scene.end().await;
 }
 
