@@ -26,12 +26,21 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use letter::Letter;
 use model::{ActionTaken, Body, Envelope, MessageId, Notice, TenantId};
-use ports::{CommitError, Count, Disposition, Expect, Key, State, StateError, Tally, Told, Write, dispatch};
+use ports::{
+    CommitError, Count, Disposition, Expect, Key, State, StateError, Stored, Tally, Telling, Told, Write,
+    dispatch,
+};
 
 /// How soon, at first and at last, those channels are tried again that failed: the wait grows with the message's
 /// age, because a mail server that asks to come back later means minutes.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long one try to tell may take; for so long no other worker tries the same.
+const ONE_TRY: SignedDuration = SignedDuration::from_secs(45);
+
+/// When to look again whether another worker has told it.
+const SOON: SignedDuration = SignedDuration::from_secs(5);
 
 /// For how long a message is tried. After that it is a dead letter, with the reason of its last failure.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
@@ -53,6 +62,12 @@ enum NotTold {
     Undelivered(#[from] Undelivered),
     #[error("channel `{channel}`: whether it was told already cannot be read: {source}")]
     Unreadable { channel: String, source: StateError },
+    #[error("another worker is telling it")]
+    Elsewhere,
+    #[error("a try to tell could not be reserved: {0}")]
+    State(StateError),
+    #[error("a try to tell could not be reserved: {0}")]
+    Commit(#[from] CommitError),
     #[error("channel `{channel}`: it was told, but that could not be written down: {why}")]
     ToldButNotWritten { channel: String, why: String },
 }
@@ -116,14 +131,50 @@ impl Notify {
         // At the same time, so that one that hangs takes no time from the others.
         let told = self.channels.iter().map(|channel| self.tell(channel, news, now));
         let mut failures = Vec::new();
+        let mut is_elsewhere = false;
         for (channel, told) in self.channels.iter().zip(join_all(told).await) {
-            if let Err(failure) = told {
-                tracing::warn!(channel = channel.name(), %id, trace, "{failure}");
-                failures.push(failure.to_string());
+            match told {
+                Ok(()) => {}
+                Err(NotTold::Elsewhere) => is_elsewhere = true,
+                Err(failure) => {
+                    tracing::warn!(channel = channel.name(), %id, trace, "{failure}");
+                    failures.push(failure.to_string());
+                }
             }
+        }
+        if is_elsewhere && failures.is_empty() {
+            let until = now.checked_add(SOON).unwrap_or(now);
+            return Disposition::Defer { until, why: NotTold::Elsewhere.to_string() };
         }
         let since = news.letter.occurred_at;
         if failures.is_empty() { Disposition::Done } else { again(since, failures.join("; "), now) }
+    }
+
+    /// Reserves a channel for one try, so that two workers with the same message do not both tell it.
+    async fn begin(&self, telling: &Key, now: Timestamp) -> Result<(), NotTold> {
+        let held: Option<Stored<Telling>> = self.state.get(telling, now).await.map_err(NotTold::State)?;
+        if held.as_ref().is_some_and(|held| held.value.until > now) {
+            return Err(NotTold::Elsewhere);
+        }
+        let until = now.checked_add(ONE_TRY).unwrap_or(now);
+        match self.reserve(telling, until, Stored::expected(held.as_ref()), now).await {
+            Err(CommitError::Refused(_) | CommitError::Contended) => Err(NotTold::Elsewhere),
+            written => Ok(written?),
+        }
+    }
+
+    async fn reserve(
+        &self,
+        telling: &Key,
+        until: Timestamp,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<(), CommitError> {
+        let unwritable =
+            |error: StateError| CommitError::Unavailable { why: error.to_string(), maybe_written: false };
+        let write = Write::put(telling.clone(), &Telling { until }, expect, Telling::expires(now))
+            .map_err(unwritable)?;
+        self.state.commit(&[write], now).await
     }
 
     async fn tell(&self, channel: &Channel, news: &News<'_>, now: Timestamp) -> Result<(), NotTold> {
@@ -133,8 +184,14 @@ impl Notify {
         if self.state.get::<Told>(&key, now).await.map_err(unreadable)?.is_some() {
             return Ok(());
         }
+        let telling = Telling::beside(&key);
+        self.begin(&telling, now).await?;
         if let Err(undelivered) = channel.deliver(&news.letter).await {
             self.tally.one(Count::NotificationsFailed);
+            // The next try need not wait for this one's time to be over; if that fails, it does.
+            if let Err(error) = self.reserve(&telling, now, Expect::Any, now).await {
+                tracing::debug!(%error, "a try to tell was not given back");
+            }
             return Err(undelivered.into());
         }
         self.tally.one(Count::NotificationsSent);

@@ -270,6 +270,24 @@ impl Told {
     }
 }
 
+/// That a worker is telling a channel a message just now. Stands beside its [`Told`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Until when no other worker may try the same.
+    pub until: Timestamp,
+}
+
+impl Telling {
+    /// The key beside that of a [`Told`].
+    pub fn beside(told: &Key) -> Key {
+        Key { partition: told.partition.clone(), sort: format!("telling-{}", told.sort) }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 7)
+    }
+}
+
 /// A case that a limit, a breaker or a pause holds back. The same stands in the case, and, so that held cases can be
 /// listed with the most severe first, under a key of its own; both are written in one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

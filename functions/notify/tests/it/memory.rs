@@ -15,7 +15,8 @@ use std::{
 pub(crate) struct Memory {
     items: Mutex<BTreeMap<Key, Vec<u8>>>,
     pub(crate) reads_fail: AtomicBool,
-    pub(crate) writes_fail: AtomicBool,
+    /// Writes that remember that somebody was told; reserving a try goes on.
+    pub(crate) told_fails: AtomicBool,
 }
 
 impl Memory {
@@ -25,11 +26,17 @@ impl Memory {
     }
 
     pub(crate) fn partitions(&self) -> Vec<String> {
-        self.items.lock().unwrap().keys().map(|key| key.partition.clone()).collect()
+        self.told().map(|key| key.partition).collect()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
-        self.items.lock().unwrap().keys().map(|key| key.sort.clone()).collect()
+        self.told().map(|key| key.sort).collect()
+    }
+
+    /// Where it is remembered who was told, without the tries.
+    fn told(&self) -> impl Iterator<Item = Key> {
+        let keys: Vec<Key> = self.items.lock().unwrap().keys().cloned().collect();
+        keys.into_iter().filter(|key| !key.sort.starts_with("telling-"))
     }
 }
 
@@ -56,11 +63,11 @@ impl StateBackend for Memory {
     }
 
     async fn commit(&self, writes: &[Write], _now: Timestamp) -> Result<(), CommitError> {
-        if self.writes_fail.load(Ordering::SeqCst) {
-            return Err(CommitError::Unavailable { why: "on purpose".to_owned(), maybe_written: false });
-        }
         for write in writes {
             let Write::Put { key, value, expires, .. } = write else { panic!("notify only puts") };
+            if self.told_fails.load(Ordering::SeqCst) && key.sort.starts_with("told#") {
+                return Err(CommitError::Unavailable { why: "on purpose".to_owned(), maybe_written: false });
+            }
             assert!(expires.is_some(), "{key} would stay for ever");
             self.items.lock().unwrap().insert(key.clone(), value.clone());
         }

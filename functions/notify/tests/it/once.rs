@@ -76,11 +76,18 @@ async fn a_folder_gets_one_private_file_per_message() {
     let base = tempfile::tempdir().unwrap();
     let path = base.path().join("new/out");
     let (notify, memory, _) = notify(&[folder(&path)]);
-    memory.writes_fail.store(true, Ordering::SeqCst);
+    memory.told_fails.store(true, Ordering::SeqCst);
     let why = again(&notify).await;
     assert!(why.contains("it was told, but that could not be written down"), "{why}");
     let first = fs::read(&files(&path)[0]).unwrap();
-    again(&notify).await;
+    fs::write(&files(&path)[0], "torn").unwrap();
+    let why = again(&notify).await;
+    assert!(
+        why.contains("another worker"),
+        "whoever has just told it may be about to write that down: {why}"
+    );
+    let later = now().checked_add(jiff::SignedDuration::from_mins(1)).unwrap();
+    assert!(matches!(notify.handle(envelope(requested()), later).await, Disposition::Defer { .. }));
 
     let [file] = files(&path).try_into().unwrap();
     assert_eq!(fs::read(&file).unwrap(), first, "a repeat is the same letter");
