@@ -285,10 +285,14 @@ impl<'a> Orders<'a> {
         now: Timestamp,
     ) -> Result<Vec<Given>, Ending> {
         let messages: Vec<_> = wanted.iter().map(|order| self.message(order, now)).collect();
+        // Before sending: what fails after it must not look as if nothing had been ordered.
+        let mut names = Vec::new();
+        for order in &wanted {
+            names.push(self.desk.name_of(&order.device, now).await?);
+        }
         let sent = self.desk.queue.send(QueueName::EffectsRequested, &messages, now).await;
         let mut given = Vec::new();
-        for ((wants, message), sent) in wanted.into_iter().zip(messages).zip(sent) {
-            let device_name = self.desk.name_of(&wants.device, now).await?;
+        for (((wants, message), sent), device_name) in wanted.into_iter().zip(messages).zip(sent).zip(names) {
             let trouble = sent.err().map(|error| run::chain(&error));
             given.push(Given { order: message.id, wants, device_name, answered: None, trouble });
         }
@@ -318,7 +322,12 @@ impl<'a> Orders<'a> {
                 })?,
                 None => 0,
             };
-            self.look(given, now).await?;
+            self.look(given, now).await.map_err(|error| {
+                Ending::attention(format!(
+                    "whether the order was carried out cannot be read: {}; it stands",
+                    run::chain(&error)
+                ))
+            })?;
             let open = given.iter().filter(|one| one.is_open()).count();
             let waited = clock::now().duration_since(begun);
             if open == 0 || waited >= patience {

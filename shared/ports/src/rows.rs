@@ -234,8 +234,8 @@ impl CaseRow {
         let device = self.about.as_ref().map_or("none", DeviceId::as_str);
         let told = self.told.to_string();
         let ended = |state: &EffectState| {
-            use EffectState::{Cancelled, Failed, Released, Succeeded, TimedOut};
-            matches!(state, Succeeded | Failed | TimedOut | Cancelled | Released)
+            use EffectState::{Cancelled, Failed, Refused, Released, Succeeded, TimedOut};
+            matches!(state, Succeeded | Failed | TimedOut | Cancelled | Released | Refused)
         };
         let identity = match (&self.last.claim, self.last.state.filter(ended)) {
             (Some(claim), Some(end)) => {
