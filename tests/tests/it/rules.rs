@@ -262,3 +262,28 @@ fn every_package_takes_its_lints_and_versions_from_the_workspace() {
         }
     }
 }
+
+/// In each story a path in back quotes stands for the tests that are named behind it.
+#[test]
+fn every_failure_story_is_told_once_and_names_tests_that_exist() {
+    let document = std::fs::read_to_string(root().join("docs/failure-stories.md")).unwrap();
+    let stories: Vec<&str> = document.split("\n### ").skip(1).collect();
+    let numbers = stories.iter().map(|story| story.split('.').next().unwrap().parse::<u32>().unwrap());
+    assert_eq!(numbers.collect::<Vec<_>>(), (1..=45).collect::<Vec<_>>());
+    for story in stories {
+        let title = story.lines().next().unwrap();
+        let (mut place, mut source, mut named) = ("", String::new(), 0);
+        for quoted in story.split('`').skip(1).step_by(2) {
+            if quoted.ends_with(".rs") {
+                (place, source) = (quoted, std::fs::read_to_string(root().join(quoted)).unwrap());
+            } else if quoted.contains('_') && !quoted.contains(['/', '.']) {
+                assert!(
+                    source.contains(&format!("fn {quoted}(")),
+                    "{title}: no test `{quoted}` in `{place}`"
+                );
+                named += 1;
+            }
+        }
+        assert!(named > 0, "{title}: no test is named");
+    }
+}

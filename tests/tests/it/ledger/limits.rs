@@ -228,3 +228,22 @@ async fn a_device_group_has_a_limit_of_its_own() {
     assert!(held[0].gate.contains("`Executives`"), "{held:?}");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_large_fleet_may_have_its_share_isolated_at_one_time_and_a_small_one_the_least() {
+    for (fleet, most) in [(25, 10), (400, 20)] {
+        let setup = Setup::playing(|settings| {
+            (settings.limits.per_hour, settings.limits.per_day) = (100, 100);
+        });
+        let world = (26..=fleet).fold(stories(25), |world, number| world.machine(workstation(number)));
+        let mut scene = Scene::with(world, setup).await;
+        scene.run_once().await;
+        scene.settle(minutes(5)).await;
+        let brakes = scene.brakes().await;
+        assert_eq!((brakes.standing, scene.isolate_calls()), (most, most as usize), "{fleet} devices");
+        let held = scene.held().await;
+        assert_eq!(held.len(), 25 - most as usize);
+        assert!(held[0].gate.contains(&format!("{most} devices isolated by Cordon at one time")), "{held:?}");
+        scene.end().await;
+    }
+}

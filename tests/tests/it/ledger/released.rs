@@ -6,8 +6,8 @@ use crate::isolation::{
     status_of,
 };
 use model::{Answer, Effect, EffectState, Wanted};
-use ports::{Claim, CutOff, Stored};
-use scenarios::{Scene, device, minutes, noon, workstation};
+use ports::{Claim, CutOff, QueueName, Stored};
+use scenarios::{Scene, device, minutes, noon, seconds, workstation};
 use simulator::{ActionStatus, Behaviour, Fault, FaultKind, World};
 
 /// Devices that are listed as cut off.
@@ -273,5 +273,28 @@ async fn a_release_that_the_service_cannot_take_now_is_made_later() {
     heal(&scene);
     scene.settle(minutes(20)).await;
     free(&scene).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_isolated_again_before_its_release_is_seen_is_told_as_still_isolated() {
+    let mut scene = isolated().await;
+    let order = scene.ordered(Wanted::Release, 1);
+    scene.order(order).await;
+    scene.host.consume(QueueName::EffectsRequested, scene.now).await.unwrap();
+    // The release is carried out, and somebody isolates the device once more before anybody has looked.
+    scene.simulator.advance(seconds(10));
+    person_isolates(&scene, 1);
+    scene.simulator.advance(seconds(10));
+    scene.pass(seconds(10));
+    scene.settle(minutes(5)).await;
+    assert!(scene.is_isolated(1));
+    assert_eq!(
+        (told(&scene, "· released"), told(&scene, "still isolated")),
+        (1, 1),
+        "{:#?}",
+        scene.subjects()
+    );
+    assert!(scene.mails().concat().contains("analyst"), "it says who");
     scene.end().await;
 }
