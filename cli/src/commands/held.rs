@@ -11,8 +11,8 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use model::{AlertId, Cause, Effect, EffectRequested, EffectState, Wanted, one_line};
-use ports::{CaseRow, Expect, Held as HeldRow, HistoryEntry, Stored, Write};
+use model::{AlertId, Cause, EffectRequested, Wanted, one_line};
+use ports::{CaseRow, Held as HeldRow, Stored};
 use serde::Serialize;
 
 /// How often a case is tried that somebody else is writing.
@@ -233,34 +233,12 @@ async fn drop_case(desk: &Desk, held: &HeldRow, note: &str, now: Timestamp) -> R
     for _ in 0..TRIES {
         let before: Option<Stored<CaseRow>> = desk.state.get(&key, now).await?;
         let Some(before) = before.filter(|case| case.value.held.is_some()) else { return Ok(false) };
-        let row = given_up(&before.value, note, now);
-        let writes = [
-            Write::put(key.clone(), &row, Expect::Is(before.version), CaseRow::expires(now))?,
-            Write::Delete { key: held.key(&desk.tenant), expect: Expect::Any },
-        ];
+        // Nobody is told: a person has decided it.
+        let row = before.value.given_up(note.to_owned(), now);
+        let writes = row.writes(&desk.tenant, Some(&before), now)?;
         if desk.commit(&writes, now).await? {
             return Ok(true);
         }
     }
     Err(Ending::attention(format!("the case of `{}` is being written all the time: try again", held.alert)))
-}
-
-/// The case as it stands when nothing is done about it any more. Nobody is told: a person has decided it.
-fn given_up(case: &CaseRow, note: &str, now: Timestamp) -> CaseRow {
-    let mut row = case.clone();
-    row.held = None;
-    row.last.state = Some(EffectState::Refused);
-    row.last.notes = vec![note.to_owned()];
-    row.history.push(HistoryEntry {
-        at: now,
-        revision: row.last.revision.clone(),
-        decision: row.last.decision.clone(),
-        effect: Effect::Isolate,
-        state: Some(EffectState::Refused),
-        notes: row.last.notes.clone(),
-        action: None,
-    });
-    let excess = row.history.len().saturating_sub(CaseRow::MAX_HISTORY);
-    row.history.drain(..excess);
-    row
 }

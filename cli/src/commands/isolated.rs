@@ -11,7 +11,7 @@ use crate::{
 use clap::Args;
 use jiff::Timestamp;
 use model::{AlertId, DeviceId, Effect, EffectState, one_line};
-use ports::{CaseRow, Claim, CutOff, StateError, Stored};
+use ports::{CaseRow, Claim, Claims, StateError, Stored};
 use serde::Serialize;
 
 #[derive(Debug, Args)]
@@ -80,10 +80,8 @@ impl Isolated {
 
 /// The claims on all devices that are, or may be, cut off.
 pub(crate) async fn claims(desk: &Desk, now: Timestamp) -> Result<Vec<Claim>, StateError> {
-    let cut_off = desk.state.query_all::<CutOff>(&CutOff::partition(&desk.tenant), "device#", now).await?;
-    let keys: Vec<_> = cut_off.iter().map(|row| Claim::key(&desk.tenant, &row.value.device)).collect();
-    let claims = desk.state.batch_get::<Claim>(&keys, now).await?;
-    Ok(claims.into_iter().flatten().map(|claim| claim.value).collect())
+    let claims = Claims { tenant: &desk.tenant, state: &desk.state };
+    Ok(claims.cut_off(now).await?.into_iter().map(|claim| claim.value).collect())
 }
 
 async fn row(desk: &Desk, claim: Claim, now: Timestamp) -> Result<Row, StateError> {

@@ -3,16 +3,10 @@
 //! They write the row that is checked in the same commit that lets an isolation through, so that nothing slips past.
 //! Releases and cancellations are never stopped.
 
-use crate::{
-    Ending, Reporting, clock,
-    desk::{At, Desk},
-    person::ByHand,
-    show,
-};
+use crate::{Ending, Reporting, clock, commands::held, desk::At, person::ByHand, show};
 use clap::Args;
-use jiff::Timestamp;
 use model::{Topic, one_line};
-use ports::{Held, Said, StateError};
+use ports::Said;
 use serde::Serialize;
 
 #[derive(Debug, Args)]
@@ -73,7 +67,7 @@ impl Pause {
         if changed {
             desk.tell(Topic::Paused, vec![of(&pause, "paused")], "it is paused", now).await?;
         }
-        let held = held(&desk, now).await?;
+        let held = held::all(&desk, now).await?.len();
         if self.reporting.json {
             show::json(&Report { paused: true, changed, pause: Some(pause), held });
         } else {
@@ -92,7 +86,7 @@ impl Resume {
         let now = clock::now();
         let said = self.by_hand.said(at.vars, now);
         let pause = desk.change_brakes(now, |brakes| Ok(brakes.pause.take())).await?;
-        let held = held(&desk, now).await?;
+        let held = held::all(&desk, now).await?.len();
         let waiting =
             format!("{held} case(s) are held, and stay so until a person lets them go on: `cordon held`.");
         if let Some(pause) = &pause {
@@ -110,11 +104,6 @@ impl Resume {
         show::line(&waiting);
         Ok(Ending::Done)
     }
-}
-
-async fn held(desk: &Desk, now: Timestamp) -> Result<usize, StateError> {
-    let held = desk.state.query_all::<Held>(&Held::partition(&desk.tenant), "held#", now).await?;
-    Ok(held.len())
 }
 
 /// Who said something, when and why, in a sentence that begins with what was done.

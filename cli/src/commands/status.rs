@@ -13,7 +13,7 @@ use clap::Args;
 use credentials::{Connection, Problems};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Effect, EffectState, Mode, one_line};
-use ports::{Claim, Cursor, Held, OpenEffect, QueueName, Said, StateError, Stored, Trouble};
+use ports::{Claim, Claims, Cursor, Held, QueueName, Said, StateError, Stored, Trouble};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -171,11 +171,8 @@ async fn troubles(
 }
 
 async fn open_effects(desk: &Desk, now: Timestamp) -> Result<Vec<Claim>, StateError> {
-    let open =
-        desk.state.query_all::<OpenEffect>(&OpenEffect::partition(&desk.tenant), "cut-off#", now).await?;
-    let keys: Vec<_> = open.iter().map(|row| Claim::key(&desk.tenant, &row.value.device)).collect();
-    let claims = desk.state.batch_get::<Claim>(&keys, now).await?;
-    Ok(claims.into_iter().flatten().map(|claim| claim.value).collect())
+    let claims = Claims { tenant: &desk.tenant, state: &desk.state };
+    Ok(claims.unsettled(now).await?.into_iter().map(|claim| claim.value).collect())
 }
 
 fn by_state(claims: &[Claim]) -> Vec<Open> {

@@ -6,9 +6,9 @@
 
 use crate::{
     Respond, SOON, Stop, Work,
-    claims::{Let, Requesting, accepted, is_spent, kind_of, next_look},
+    claims::{Let, Requesting, accepted, is_spent, next_look},
     later,
-    orders::{is_releasing, while_releasing},
+    orders::{UNCLEAR, is_releasing, under_way, while_releasing},
     standing::{Standing, standing},
     what_follows,
 };
@@ -85,8 +85,7 @@ impl Respond {
             }
             // Whether it was asked for is found out on account of its order, or by `track`.
             (Effect::Release, EffectState::Requesting | EffectState::Unknown) => {
-                let why = "a release of this device may be under way".to_owned();
-                Err(Stop::Defer { until: next_look(&held.value, work.now).max(later(work.now, SOON)), why })
+                Err(under_way(&held.value, work.now))
             }
             // The service has said when it may be asked; a message does not wait for longer than a quarter of an hour.
             (Effect::Isolate, EffectState::Claimed) if held.value.due > work.now => {
@@ -153,10 +152,7 @@ impl Respond {
                 );
                 self.propose(work, before, &fresh, note).await
             }
-            Standing::Unclear => {
-                let doubt = "the device's machine actions carry no times, so it cannot be told whether it is isolated";
-                self.refuse(work, before, doubt.to_owned()).await
-            }
+            Standing::Unclear => self.refuse(work, before, UNCLEAR.to_owned()).await,
             Standing::Free | Standing::Released(_) | Standing::Cancelled(_) => {
                 if let Some(at) = given_back_at(before.as_ref())
                     && work.now.duration_since(at) < hands_off
@@ -322,7 +318,9 @@ impl Respond {
     pub(crate) fn heard(&self, claim: &Claim, answer: Result<MachineAction, Failed>) -> Heard {
         let device = &claim.device;
         let failed = match answer {
-            Ok(action) if action.kind == kind_of(claim.effect) && action.device.as_ref() == Some(device) => {
+            Ok(action)
+                if action.kind == claim.effect.action_kind() && action.device.as_ref() == Some(device) =>
+            {
                 return if action.carries(&claim.id) { Heard::Ours(action) } else { Heard::Others(action) };
             }
             Ok(_) => return Heard::Nothing("the service answered with another machine action".to_owned()),
@@ -348,7 +346,7 @@ impl Respond {
         };
         let due = held.value.due;
         if let Ok(actions) = self.reader.actions_of(device, work.call()).await
-            && let Some(action) = self.own_action(&held.value, &actions)
+            && let Some(action) = held.value.own_action(&self.tenant, &actions)
         {
             return self.found_own(work, held, action).await;
         }
@@ -375,7 +373,7 @@ impl Respond {
             let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
             Stop::Defer { until: later(work.now, wait), why: error.to_string() }
         })?;
-        if let Some(action) = self.own_action(&held.value, &actions) {
+        if let Some(action) = held.value.own_action(&self.tenant, &actions) {
             return self.found_own(work, held, action).await;
         }
         if work.now < held.value.due {
@@ -453,21 +451,23 @@ impl Respond {
         let waits_to_release = |held: &Stored<Claim>| {
             held.value.effect == Effect::Release && held.value.state == EffectState::Claimed
         };
-        if before.as_ref().is_some_and(waits_to_release) {
-            let note = "already isolated, and to be released by order: nothing was asked";
-            let notes = vec![note.to_owned()];
-            let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Adopted), notes);
-            return self.finish(work, outcome).await;
-        }
-        if before.as_ref().is_some_and(|held| is_in_force(&held.value, action, &fresh.actions, work.now)) {
+        let left_as_it_is = match &before {
+            Some(held) if waits_to_release(held) => {
+                Some("already isolated, and to be released by order: nothing was asked")
+            }
             // The claim stands for it, and is not given away for somebody else's request beside it.
-            let note = "already isolated by Cordon's own earlier request: nothing was asked";
+            Some(held) if is_in_force(&held.value, action, &fresh.actions, work.now) => {
+                Some("already isolated by Cordon's own earlier request: nothing was asked")
+            }
+            _ => None,
+        };
+        if let Some(note) = left_as_it_is {
             let notes = vec![note.to_owned()];
             let outcome = outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Adopted), notes);
             return self.finish(work, outcome).await;
         }
         let before = match before {
-            Some(held) if self.own_action(&held.value, std::slice::from_ref(action)).is_some() => {
+            Some(held) if held.value.own_action(&self.tenant, std::slice::from_ref(action)).is_some() => {
                 match held.value.state {
                     EffectState::Requested | EffectState::Pending | EffectState::Succeeded => {
                         return self.join(work, &held.value).await;

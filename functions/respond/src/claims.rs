@@ -1,11 +1,11 @@
-//! How long respond waits for what, which machine action is ours, and the proof without which nothing is asked.
+//! How long respond waits for what, and the proof without which nothing is asked.
 //!
 //! What moves a claim stands in `ports`: the transition in its ledger, the writes in its claims.
 
 use crate::{READ_BUDGET, Respond, Stop, Work, later};
 use defender::EFFECT_TIMEOUT;
 use jiff::{SignedDuration, Timestamp};
-use model::{ActionId, ActionKind, DeviceId, Effect, EffectState, IsolationType, MachineAction};
+use model::{ActionId, DeviceId, Effect, EffectState, IsolationType};
 use ports::{Acted, Claim, Claims, Event, Expect, Fleet, Gate, NewClaim, Permit, Stored, Wish, Write};
 
 /// How long after a message was taken its call may still be under way, by the widest count: three reads before it,
@@ -48,20 +48,6 @@ pub(crate) enum Let {
 impl Respond {
     pub(crate) fn claims(&self) -> Claims<'_> {
         Claims { tenant: &self.tenant, state: &self.state }
-    }
-
-    /// The machine action that was asked for under this claim: by its last attempt, or by an earlier one that shows
-    /// only now, after its quiet time.
-    pub(crate) fn own_action<'a>(
-        &self,
-        claim: &Claim,
-        actions: &'a [MachineAction],
-    ) -> Option<&'a MachineAction> {
-        let kind = kind_of(claim.effect);
-        (1..=claim.attempt).rev().find_map(|attempt| {
-            let id = claim.id_of(&self.tenant, attempt);
-            actions.iter().find(|action| action.kind == kind && action.carries(&id))
-        })
     }
 
     /// Claims the device for an isolation: the next generation after `before`, or the first. Nothing has been asked
@@ -165,14 +151,6 @@ impl Respond {
         now: Timestamp,
     ) -> Result<Stored<Claim>, Stop> {
         Ok(self.claims().after(held, event, Vec::new(), now).await?)
-    }
-}
-
-/// What the service calls an effect.
-pub(crate) fn kind_of(effect: Effect) -> ActionKind {
-    match effect {
-        Effect::Isolate => ActionKind::Isolate,
-        Effect::Release => ActionKind::Unisolate,
     }
 }
 

@@ -491,7 +491,7 @@ impl Respond {
             let wait = error.passes_in().unwrap_or(SignedDuration::from_mins(1));
             Stop::Defer { until: later(now, wait), why: error.to_string() }
         })?;
-        if let Some(action) = self.own_action(&held.value, &actions) {
+        if let Some(action) = held.value.own_action(&self.tenant, &actions) {
             let held = self.after(held, accepted(&action.id, now), now).await?;
             self.close(order, &held.value, None, String::new()).await?;
             return Ok(None);
@@ -526,13 +526,7 @@ impl Respond {
     /// The order comes again after its effect was asked for: whoever did that may have died before telling.
     pub(crate) async fn close_again(&self, order: &Ordered, claim: &Claim) -> Result<(), Stop> {
         let case = self.case_of(claim, order.now).await?;
-        let is_recorded = |case: &Stored<CaseRow>| {
-            case.value
-                .history
-                .iter()
-                .any(|entry| entry.effect == claim.effect && entry.action == claim.action)
-        };
-        if case.as_ref().is_some_and(is_recorded) {
+        if case.is_some_and(|case| case.value.records(claim)) {
             return self.answer(order, Some(claim.state), String::new()).await;
         }
         self.close(order, claim, None, String::new()).await

@@ -112,9 +112,7 @@ impl Track {
             }
         };
         let case = self.case_of(claim, now).await?;
-        let is_recorded = case
-            .as_ref()
-            .is_some_and(|case| case.value.history.iter().any(|entry| entry.action == claim.action));
+        let is_recorded = case.as_ref().is_some_and(|case| case.value.records(claim));
         let may_be_recorded = claim.alert.is_some() && now.duration_since(claim.changed_at) < UNRECORDED;
         if !is_recorded && may_be_recorded {
             // Whoever asked is about to record it; told now, the end would come before the beginning.
@@ -272,15 +270,7 @@ impl Track {
             return Ok(claim.clone());
         }
         let actions = self.reader.actions_of(&claim.device, call(now)).await?;
-        let kind = match claim.effect {
-            Effect::Isolate => ActionKind::Isolate,
-            Effect::Release => ActionKind::Unisolate,
-        };
-        let own = (1..=claim.attempt).rev().find_map(|attempt| {
-            let id = claim.id_of(&self.tenant, attempt);
-            actions.iter().find(|action| action.kind == kind && action.carries(&id))
-        });
-        match own {
+        match claim.own_action(&self.tenant, &actions) {
             Some(action) => {
                 let event = Event::Accepted { action: action.id.clone(), look: now };
                 let case = self.case_of(claim, now).await?;

@@ -12,8 +12,8 @@ use defender::{ApiError, Call, Reader};
 use jiff::{SignedDuration, Timestamp};
 use model::{Body, DeviceId, Envelope, Notice, TenantId, Topic};
 use ports::{
-    CaseRow, Claim, ClaimError, Claims, CommitError, DeviceRow, OpenEffect, Queue, QueueError, QueueName,
-    State, StateError, Stored, Tally, Trouble, Write,
+    CaseRow, Claim, ClaimError, Claims, CommitError, DeviceRow, Queue, QueueError, QueueName, State,
+    StateError, Stored, Tally, Trouble, Write,
 };
 
 /// How long one read of the tenant may take, retries included.
@@ -64,7 +64,7 @@ impl Track {
     /// Looks at everything that is due. What fails is left for the next round, and keeps nothing else from being
     /// looked at.
     pub async fn run(&self, now: Timestamp) -> Result<Tracked, TrackError> {
-        let claims = self.unsettled(now).await?;
+        let claims = self.claims().unsettled(now).await?;
         let (tracked, troubles) = self.follow(claims, now).await;
         let tended = [
             ("watching the machine actions", self.watch(now).await),
@@ -91,14 +91,6 @@ impl Track {
 
     fn claims(&self) -> Claims<'_> {
         Claims { tenant: &self.tenant, state: &self.state }
-    }
-
-    async fn unsettled(&self, now: Timestamp) -> Result<Vec<Stored<Claim>>, TrackError> {
-        let open: Vec<Stored<OpenEffect>> =
-            self.state.query_all(&OpenEffect::partition(&self.tenant), "cut-off#", now).await?;
-        let keys: Vec<_> = open.iter().map(|open| Claim::key(&self.tenant, &open.value.device)).collect();
-        let claims: Vec<Option<Stored<Claim>>> = self.state.batch_get(&keys, now).await?;
-        Ok(claims.into_iter().flatten().filter(|claim| claim.value.is_unsettled()).collect())
     }
 
     async fn case_of(&self, claim: &Claim, now: Timestamp) -> Result<Option<Stored<CaseRow>>, StateError> {

@@ -5,9 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::{
     AlertStatus, Cause, Effect, EffectRequested, EffectState, Envelope, Onboarding, Severity, Topic, Wanted,
 };
-use ports::{
-    Brakes, CaseRow, Claim, CutOff, Expect, Fleet, Held, HistoryEntry, Once, QueueName, Stored, Write,
-};
+use ports::{Brakes, CaseRow, Claim, Expect, Fleet, Held, Once, QueueName, Stored, Write};
 
 /// How long before the timer releases people are told.
 const WARNING: SignedDuration = SignedDuration::from_hours(1);
@@ -65,19 +63,8 @@ impl Track {
             let write = Write::Delete { key: held.key(&self.tenant), expect: Expect::Is(pointer.version) };
             return Ok(self.state.commit(&[write], now).await?);
         };
-        let mut row = case.value.clone();
-        row.held = None;
-        row.last.state = Some(EffectState::Refused);
-        row.last.notes = vec![format!("held for {} h, and nobody let it go on", Held::EXPIRES.as_hours())];
-        row.push(HistoryEntry {
-            at: now,
-            revision: row.last.revision.clone(),
-            decision: row.last.decision.clone(),
-            effect: Effect::Isolate,
-            state: row.last.state,
-            notes: row.last.notes.clone(),
-            action: None,
-        });
+        let note = format!("held for {} h, and nobody let it go on", Held::EXPIRES.as_hours());
+        let row = case.value.given_up(note, now);
         Ok(self.state.commit(&row.writes(&self.tenant, Some(&case), now)?, now).await?)
     }
 
@@ -85,12 +72,7 @@ impl Track {
     /// and put off while the incident has another open High alert.
     pub(crate) async fn release_in_time(&self, now: Timestamp) -> Result<(), TrackError> {
         let Some(release_after) = self.release_after else { return Ok(()) };
-        let cut_off: Vec<Stored<CutOff>> =
-            self.state.query_all(&CutOff::partition(&self.tenant), "device#", now).await?;
-        for device in cut_off.into_iter().map(|row| row.value.device) {
-            let key = Claim::key(&self.tenant, &device);
-            let Some(stored) = self.state.get::<Claim>(&key, now).await? else { continue };
-            let claim = stored.value;
+        for claim in self.claims().cut_off(now).await?.into_iter().map(|stored| stored.value) {
             // What a person has ordered, a person releases; what somebody else isolated, too.
             let by_itself = claim.order.as_ref().is_none_or(|order| order.cause == Cause::Held);
             let stands = claim.effect == Effect::Isolate && claim.state == EffectState::Succeeded;
@@ -109,7 +91,7 @@ impl Track {
                     claim.changed_at
                 )];
                 let identity = ["release-soon", claim.id.as_str()];
-                self.tell(&identity, Topic::ReleaseSoon, Some(&device), facts, now).await?;
+                self.tell(&identity, Topic::ReleaseSoon, Some(&claim.device), facts, now).await?;
                 self.done(&format!("warned#{}", claim.id), now).await?;
             }
         }

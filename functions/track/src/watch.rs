@@ -4,7 +4,7 @@
 use crate::{Track, TrackError, call};
 use jiff::{SignedDuration, Timestamp};
 use model::{ActionKind, ActionStatus, Effect, EffectState, MachineAction, Topic, one_line};
-use ports::{Brakes, Claim, CutOff, Event, Expect, KnownAction, Said, Stored, Watch, Write};
+use ports::{Brakes, Event, Expect, KnownAction, Said, Stored, Watch, Write};
 
 /// How often the tenant's machine actions are listed.
 const EVERY: SignedDuration = SignedDuration::from_mins(5);
@@ -102,13 +102,9 @@ impl Track {
 
     /// Devices that stand as isolated and that somebody else has released.
     async fn notice_releases(&self, actions: &[MachineAction], now: Timestamp) -> Result<(), TrackError> {
-        let cut_off: Vec<Stored<CutOff>> =
-            self.state.query_all(&CutOff::partition(&self.tenant), "device#", now).await?;
-        for device in cut_off.into_iter().map(|row| row.value.device) {
-            let Some(release) = last_release(actions, &device) else { continue };
-            let key = Claim::key(&self.tenant, &device);
-            let Some(stored) = self.state.get::<Claim>(&key, now).await? else { continue };
+        for stored in self.claims().cut_off(now).await? {
             let claim = &stored.value;
+            let Some(release) = last_release(actions, &claim.device) else { continue };
             // An isolation that is in force, or a release of Cordon's own that came to nothing.
             let stands = match claim.effect {
                 Effect::Isolate => matches!(claim.state, EffectState::Succeeded | EffectState::Adopted),

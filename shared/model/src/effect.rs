@@ -1,5 +1,6 @@
 //! The states of an effect: one list, used in code, messages, mails and docs alike.
 
+use crate::ActionKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,6 +16,14 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The machine action by which the service carries it out.
+    pub fn action_kind(self) -> ActionKind {
+        match self {
+            Effect::Isolate => ActionKind::Isolate,
+            Effect::Release => ActionKind::Unisolate,
+        }
+    }
+
     /// As it is said to people: "the …".
     pub fn word(self) -> &'static str {
         match self {

@@ -56,6 +56,32 @@ impl Claims<'_> {
         self.state.get(&Claim::key(self.tenant, device), now).await
     }
 
+    /// Every claim that somebody has to come back to ([`Claim::is_unsettled`]).
+    pub async fn unsettled(&self, now: Timestamp) -> Result<Vec<Stored<Claim>>, StateError> {
+        let open: Vec<Stored<OpenEffect>> =
+            self.state.query_all(&OpenEffect::partition(self.tenant), "cut-off#", now).await?;
+        self.of(open.iter().map(|open| &open.value.device), Claim::is_unsettled, now).await
+    }
+
+    /// The claim on every device that is, or may be, cut off ([`Claim::is_cut_off`]).
+    pub async fn cut_off(&self, now: Timestamp) -> Result<Vec<Stored<Claim>>, StateError> {
+        let cut_off: Vec<Stored<CutOff>> =
+            self.state.query_all(&CutOff::partition(self.tenant), "device#", now).await?;
+        self.of(cut_off.iter().map(|row| &row.value.device), Claim::is_cut_off, now).await
+    }
+
+    /// The claims on these devices that are still so: a pointer may have been read just before its claim moved on.
+    async fn of(
+        &self,
+        devices: impl Iterator<Item = &DeviceId>,
+        is_so: impl Fn(&Claim) -> bool,
+        now: Timestamp,
+    ) -> Result<Vec<Stored<Claim>>, StateError> {
+        let keys: Vec<_> = devices.map(|device| Claim::key(self.tenant, device)).collect();
+        let claims: Vec<Option<Stored<Claim>>> = self.state.batch_get(&keys, now).await?;
+        Ok(claims.into_iter().flatten().filter(|claim| is_so(&claim.value)).collect())
+    }
+
     pub async fn brakes(&self, now: Timestamp) -> Result<(Brakes, Expect), StateError> {
         let stored: Option<Stored<Brakes>> = self.state.get(&Brakes::key(self.tenant), now).await?;
         let expect = Stored::expected(stored.as_ref());

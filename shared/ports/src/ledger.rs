@@ -6,7 +6,8 @@
 use crate::{Key, rows::device_partition};
 use jiff::Timestamp;
 use model::{
-    ActionId, AlertId, Cause, ClaimId, DeviceId, Effect, EffectState, IsolationType, MessageId, TenantId,
+    ActionId, AlertId, Cause, ClaimId, DeviceId, Effect, EffectState, IsolationType, MachineAction,
+    MessageId, TenantId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +160,20 @@ impl Claim {
     /// was lost, and must not find what an earlier life has asked for.
     pub fn id_of(&self, tenant: &TenantId, attempt: u32) -> ClaimId {
         ClaimId::of(tenant, &self.device, self.generation, attempt, self.claimed_at)
+    }
+
+    /// The machine action that was asked for under this claim: by its last attempt, or by an earlier one that shows
+    /// only now, after its quiet time.
+    pub fn own_action<'a>(
+        &self,
+        tenant: &TenantId,
+        actions: &'a [MachineAction],
+    ) -> Option<&'a MachineAction> {
+        let kind = self.effect.action_kind();
+        (1..=self.attempt).rev().find_map(|attempt| {
+            let id = self.id_of(tenant, attempt);
+            actions.iter().find(|action| action.kind == kind && action.carries(&id))
+        })
     }
 
     /// The claim after an event. Pure; the only place where a claim's state changes.

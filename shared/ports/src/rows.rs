@@ -169,6 +169,29 @@ impl CaseRow {
         row
     }
 
+    /// The case after it was held and nothing will be done about it.
+    pub fn given_up(&self, note: String, now: Timestamp) -> CaseRow {
+        let mut row = self.clone();
+        row.held = None;
+        row.last.state = Some(EffectState::Refused);
+        row.last.notes = vec![note];
+        row.push(HistoryEntry {
+            at: now,
+            revision: row.last.revision.clone(),
+            decision: row.last.decision.clone(),
+            effect: Effect::Isolate,
+            state: row.last.state,
+            notes: row.last.notes.clone(),
+            action: None,
+        });
+        row
+    }
+
+    /// Whether what a claim has led to stands in the history.
+    pub fn records(&self, claim: &Claim) -> bool {
+        self.history.iter().any(|entry| entry.effect == claim.effect && entry.action == claim.action)
+    }
+
     /// Adds to the history, and forgets the oldest of it.
     pub fn push(&mut self, entry: HistoryEntry) {
         self.history.push(entry);
