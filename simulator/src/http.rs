@@ -620,6 +620,10 @@ fn alerts(world: &World, request: &Request, machine: Option<&str>) -> Result<Don
         .iter()
         .filter(|alert| on_machine(alert.get("machineId").and_then(Value::as_str)))
         .map(Item::Raw);
+    let heavy = |most| options.expand_evidence && options.top.is_none_or(|top| top > most);
+    if world.most_expanded.is_some_and(heavy) {
+        return Err(Refusal::new(500, "InternalServerError", "An unexpected error occurred"));
+    }
     Ok(Done::ok(list(world, request, &odata::ALERTS, &options, typed.chain(raw).collect())))
 }
 

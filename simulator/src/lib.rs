@@ -21,7 +21,7 @@ pub use entities::{
 };
 pub use faults::{Chaos, Fault, FaultKind, HowOften};
 pub use journal::Entry;
-pub use server::Simulator;
+pub use server::{Reached, Simulator, Stop};
 pub use world::{
     App, Clock, DEFAULT_AUDIENCE, DEFAULT_CLIENT, DEFAULT_ROLES, DEFAULT_SECRET, DEFAULT_TENANT, Duplicate,
     ListOrder, NextLinks, World,

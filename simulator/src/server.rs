@@ -15,9 +15,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::faults::{self, FaultKind};
 use crate::http::{self, Answer, Request, Route};
@@ -37,6 +37,32 @@ pub struct Simulator {
 struct Shared {
     world: World,
     journal: Journal,
+    stops: Option<mpsc::UnboundedSender<Stop>>,
+}
+
+/// How far a request has come that stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing was done with it.
+    Arrival,
+    /// It was processed, and not answered.
+    Processing,
+}
+
+/// A request that waits for whoever stops requests. Dropped, it ends without going further: what has only arrived
+/// is never processed, what was processed is never answered.
+#[derive(Debug)]
+pub struct Stop {
+    pub route: String,
+    pub reached: Reached,
+    go: oneshot::Sender<()>,
+}
+
+impl Stop {
+    pub fn go(self) {
+        // Whoever asked may have hung up.
+        let _ = self.go.send(());
+    }
 }
 
 impl Simulator {
@@ -54,7 +80,7 @@ impl Simulator {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Mutex::new(Shared { world, journal: Journal::default() }));
+        let shared = Arc::new(Mutex::new(Shared { world, journal: Journal::default(), stops: None }));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let served = Arc::clone(&shared);
@@ -94,6 +120,14 @@ impl Simulator {
         world.clock = Clock::Manual;
         world.now = now;
         world.tick();
+    }
+
+    /// From now on every request stops twice, when it has arrived and when it was processed, and goes on when what
+    /// comes here says so: for tests that choose in which order things happen. Once the receiver is gone, none stops.
+    pub fn stop_requests(&self) -> mpsc::UnboundedReceiver<Stop> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        lock(&self.shared).stops = Some(sender);
+        receiver
     }
 
     /// Every request since the start or since `clear_journal`.
@@ -149,7 +183,11 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>) {
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let service = service_fn(|request| serve(&shared, request));
+            // A service goes on with what it was sent, whoever has hung up meanwhile.
+            let service = service_fn(move |request| {
+                let served = tokio::spawn(serve(Arc::clone(&shared), request));
+                async move { served.await.unwrap_or(Err(HungUp)) }
+            });
             // An error here is a connection that a fault closed, or that the client did.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -171,9 +209,10 @@ impl std::fmt::Display for HungUp {
 impl std::error::Error for HungUp {}
 
 async fn serve(
-    shared: &Mutex<Shared>,
+    shared: Arc<Mutex<Shared>>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Payload>, HungUp> {
+    let shared = &*shared;
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| HungUp)?.to_bytes();
     let request = Request {
@@ -190,8 +229,40 @@ async fn serve(
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     let route = http::route(&request.method, &request.path);
-    let (number, fault) = arrived(shared, &route, &request);
-    let act = || process(shared, number, &route, &request);
+    stop(shared, &route, Reached::Arrival).await?;
+    let answer = answer(shared, &route, &request).await;
+    stop(shared, &route, Reached::Processing).await?;
+    answer.map(|answer| dated(answer, shared))
+}
+
+/// The answer with the world's time in its `Date`.
+fn dated(mut answer: hyper::Response<Payload>, shared: &Mutex<Shared>) -> hyper::Response<Payload> {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&lock(shared).world.now);
+    if let Some(date) = date.ok().and_then(|date| date.parse().ok()) {
+        answer.headers_mut().insert(hyper::header::DATE, date);
+    }
+    answer
+}
+
+/// Waits until the request may go on, where requests are stopped.
+async fn stop(shared: &Mutex<Shared>, route: &Route, reached: Reached) -> Result<(), HungUp> {
+    let (go, gone) = oneshot::channel();
+    let stop = Stop { route: route.name().to_owned(), reached, go };
+    let stops = lock(shared).stops.clone();
+    match stops.map(|stops| stops.send(stop)) {
+        Some(Ok(())) => gone.await.map_err(|_| HungUp),
+        Some(Err(_)) | None => Ok(()),
+    }
+}
+
+/// Plays the request's fault, or processes it.
+async fn answer(
+    shared: &Mutex<Shared>,
+    route: &Route,
+    request: &Request,
+) -> Result<hyper::Response<Payload>, HungUp> {
+    let (number, fault) = arrived(shared, route, request);
+    let act = || process(shared, number, route, request);
     let finish = |answer: Answer| {
         finished(shared, number, answer.status);
         respond(answer, JSON)
@@ -199,7 +270,7 @@ async fn serve(
     let Some(fault) = fault else { return finish(act()) };
     match fault {
         FaultKind::Throttle { retry_after } => {
-            let answer = throttled(shared, number, &route, &request, retry_after);
+            let answer = throttled(shared, number, route, request, retry_after);
             finish(answer)
         }
         FaultKind::ServerError(status) => finish(server_error(shared, status)),

@@ -103,6 +103,8 @@ pub struct World {
     pub honours_orderby: bool,
     /// True: `$orderby`, which the documentation's page does not list, gets 400.
     pub refuses_orderby: bool,
+    /// A list of alerts with `$expand` gets 500 when more than so many are asked for, as if it weighed too much.
+    pub most_expanded: Option<usize>,
     pub next_links: NextLinks,
     /// The page of a list for which no `$top` was sent; default 10,000.
     pub default_page: usize,
@@ -157,6 +159,7 @@ impl World {
             list_order: ListOrder::NewestFirst,
             honours_orderby: true,
             refuses_orderby: false,
+            most_expanded: None,
             next_links: NextLinks::WithoutTop,
             default_page: 10_000,
             quotas: true,

@@ -46,6 +46,7 @@ PERMISSIONS = {
         "ReaderSecret": SECRET,
         "AlertsFound": SEND,
         "AlertsFoundDeadLetters": SEND,
+        "ActionsTaken": SEND,
         "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"],
         "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
@@ -96,7 +97,7 @@ READER = "DEFENDER_CLIENT_ID DEFENDER_SECRET_ID DEFENDER_API_URL DEFENDER_LOGIN_
 # their values.
 FUNCTIONS = {
     "Poll": (120, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
-             "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL"),
+             "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ACTIONS_TAKEN_URL"),
     "Enrich": (30, {"AlertsFound": (10, 5)}, f"{TENANT} {READER} CORDON_ALERTS_FOUND_URL "
                "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ALERTS_ENRICHED_URL"),
     "Respond": (30, {"AlertsEnriched": (2, 2), "EffectsRequested": (2, 2)},

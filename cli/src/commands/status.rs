@@ -31,7 +31,7 @@ Examples:
   cordon status --stack cordon
 
 It ends with 1 when a person has to look: paused, something held, an open breaker, an isolation of which nobody knows, dead
-letters, or no poll for five minutes; what it is stands on standard error.")]
+letters, a clock that is wrong, or no poll for five minutes; what it is stands on standard error.")]
 pub(crate) struct Status {
     #[command(flatten)]
     reporting: Reporting,
@@ -43,7 +43,8 @@ struct Report {
     mode_source: String,
     pause: Option<Said>,
     last_poll: Option<Timestamp>,
-    /// The last time that poll or track failed, where that was after its last success or lately.
+    /// The last time that poll or track failed, where that was after its last success or lately; and what the last
+    /// poll has found wrong with polling, such as the clock.
     trouble: BTreeMap<&'static str, Trouble>,
     open: Vec<Open>,
     unknown: Vec<DeviceId>,
@@ -159,11 +160,13 @@ async fn troubles(
     now: Timestamp,
 ) -> Result<BTreeMap<&'static str, Trouble>, StateError> {
     let mut troubles = BTreeMap::new();
-    for step in ["poll", "track"] {
+    for step in ["poll", "track"].into_iter().chain(Trouble::DOUBTS) {
         let trouble: Option<Stored<Trouble>> = desk.state.get(&Trouble::key(&desk.tenant, step), now).await?;
         let Some(trouble) = trouble.map(|trouble| trouble.value) else { continue };
-        let is_over = step == "poll" && last_poll.is_some_and(|success| success > trouble.at);
-        if !is_over || now.duration_since(trouble.at) < LATELY {
+        // The polls that have gone well since then would have found it again.
+        let is_over = step != "track" && last_poll.is_some_and(|success| success > trouble.at);
+        let is_doubt = Trouble::DOUBTS.contains(&step);
+        if !is_over || (!is_doubt && now.duration_since(trouble.at) < LATELY) {
             troubles.insert(step, trouble);
         }
     }
@@ -234,6 +237,8 @@ fn attention(report: &Report, now: Timestamp) -> Vec<String> {
         )),
         Some(_) => {}
     }
+    let doubts = Trouble::DOUBTS.iter().filter_map(|doubt| report.trouble.get(doubt));
+    all.extend(doubts.map(|trouble| one_line(&trouble.why, 300)));
     if !report.unknown.is_empty() {
         let devices: Vec<&str> = report.unknown.iter().map(DeviceId::as_str).collect();
         all.push(format!(

@@ -1,8 +1,8 @@
 //! `cordon run --once`: what one run does, what it reports, and how it ends.
 
-use crate::site::{Site, many_high, one_high, wait_until};
+use crate::site::{DEVICE, Site, ago, many_high, one_high, wait_until, workstation};
 use serde_json::{Map, Value, json};
-use simulator::{Behaviour, demo_world};
+use simulator::{Alert, Behaviour, demo_world};
 use std::collections::BTreeMap;
 
 fn counts(calls: &[(&str, u64)]) -> Value {
@@ -110,6 +110,23 @@ fn what_was_seen_while_observing_is_not_acted_upon_once_enforcing() {
     assert_eq!(ended.json()["found"], json!(0));
     ended.well();
     assert_eq!(site.effects(), Vec::<String>::new());
+}
+
+#[test]
+fn in_whatever_time_zone_it_runs_it_finds_what_is_new_and_nothing_older() {
+    for zone in ["<+14>-14", "<-12>12", "Pacific/Kiritimati", "Etc/GMT+12"] {
+        let pc = workstation(DEVICE);
+        let older = Alert::new("da000000000000000001_1", "", ago(20)).on(&pc);
+        let site =
+            Site::new(one_high().alert(older)).enforcing().with("CORDON_LOOKBACK", "15m").with("TZ", zone);
+        let first = site.cordon(&["run", "--once", "--json"]);
+        let second = site.cordon(&["run", "--once", "--json"]);
+        assert_eq!((&first.json()["found"], &second.json()["found"]), (&json!(1), &json!(0)), "{zone}");
+        assert_eq!(site.effects(), ["POST isolate"], "{zone}");
+        let status = site.cordon(&["status"]).well();
+        assert!(!status.contains("trouble"), "{zone}: {status}");
+        site.assert_well_behaved();
+    }
 }
 
 #[test]

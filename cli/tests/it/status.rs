@@ -85,6 +85,24 @@ fn whatever_a_person_has_to_look_at_is_said_and_ends_with_1() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_told_and_needs_attention_until_it_is_right() {
+    let site = Site::new(one_high()).enforcing();
+    site.simulator.advance(SignedDuration::from_mins(10));
+    site.cordon(&["run", "--once"]);
+    let told = |mail: &Vec<u8>| String::from_utf8_lossy(mail).contains("[Cordon] Look now");
+    assert_eq!(site.mails("cordon-mail").iter().filter(|mail| told(mail)).count(), 1);
+    let ended = site.cordon(&["status"]);
+    ended.complains(1, &["minutes behind Defender's"]);
+    assert!(ended.stdout.contains("trouble      clock, "), "{}", ended.stdout);
+
+    let trouble: Trouble = site.get(&Trouble::key(&tenant(), "clock")).unwrap();
+    let before = trouble.at - SignedDuration::from_mins(1);
+    site.put(Trouble::key(&tenant(), "clock"), &Trouble { at: before, ..trouble });
+    let text = site.cordon(&["status"]).well();
+    assert!(!text.contains("trouble"), "the polls since then have not found it again: {text}");
+}
+
+#[test]
 fn held_cases_and_pending_isolations_are_counted() {
     let mut world = many_high(3);
     for number in 0..3 {

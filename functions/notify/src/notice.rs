@@ -192,6 +192,8 @@ fn said(notice: &Notice, device: &str) -> Said {
         .next("Until then, do not count on Cordon: look at High alerts in the portal yourself.", &[]),
         Topic::ReleaseSoon => release_soon(device),
         Topic::StillIsolated => still_isolated(notice, device),
+        Topic::LateAlerts => late_alerts(),
+        Topic::ClockWrong => clock_wrong(),
     }
 }
 
@@ -289,6 +291,36 @@ fn release_soon(device: &str) -> Said {
          after its release.",
         &[],
     )
+}
+
+fn late_alerts() -> Said {
+    Said::new(
+        Weight::Urgent,
+        "alerts were found late",
+        "Cordon found alerts late: they became visible after the time in which it looks for them.",
+        &[
+            "Each poll reaches back behind the last one, by `poll.overlap` in the playbook; these alerts took longer \
+             to be shown. Once an hour Cordon looks back over six hours, and so it found them. They are judged like \
+             all others, but what is too old by then is not acted upon.",
+        ],
+    )
+    .next("Look at them yourself; what became of each:", &["cordon explain ALERT_ID"])
+    .next("If it happens again, set a longer `poll.overlap` in the playbook: longer than the delay below.", &[])
+}
+
+fn clock_wrong() -> Said {
+    Said::new(
+        Weight::Urgent,
+        "the clock is wrong",
+        "The clock where Cordon runs and Defender's are more than five minutes apart.",
+        &[
+            "Cordon goes by its own clock: how old an alert is, when an order or a held case lapses, how long a limit \
+             counts. With a clock that is slow alerts seem new that are not; with one that is fast they seem too old, \
+             and are not acted upon.",
+            "This is said once a day as long as it lasts.",
+        ],
+    )
+    .next("Set the clock where Cordon runs, and let it be kept right (NTP). How things stand:", &["cordon status"])
 }
 
 fn still_isolated(notice: &Notice, device: &str) -> Said {

@@ -2,7 +2,7 @@
 //!
 //! Send, then remember: an alert is remembered as announced only once the queue has confirmed it.
 
-use crate::{Poll, PollError, Polled, Round};
+use crate::{Poll, PollError, Polled, read::Round};
 use defender::{AlertPage, Unreadable};
 use jiff::Timestamp;
 use model::{
@@ -22,11 +22,20 @@ const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
 const BATCH: usize = 500;
 
 /// An announcement to be made, and what to remember once it is confirmed.
-struct News {
-    message: Envelope<AlertFound>,
+pub(crate) struct News {
+    pub(crate) message: Envelope<AlertFound>,
     key: Key,
     before: Option<Stored<Announced>>,
     after: Announced,
+}
+
+impl News {
+    /// Whether all that is new is evidence of an alert that was announced without any: it could not be read then, and
+    /// is not late.
+    fn fills_in(&self) -> bool {
+        let before = self.before.as_ref();
+        before.is_some_and(|before| before.value.evidence.is_empty() && !self.after.evidence.is_empty())
+    }
 }
 
 impl Poll {
@@ -42,6 +51,11 @@ impl Poll {
         let latest = page.alerts.iter().filter_map(|alert| alert.updated).max();
         let mut news = self.news(page.alerts, now).await?;
         news.sort_by_key(|news| Reverse(news.message.body.alert.severity.as_ref().and_then(|s| s.rank())));
+        if round.is_late {
+            let late: Vec<&News> = news.iter().filter(|news| !news.fills_in()).collect();
+            self.tell_late(&late, now).await?;
+            round.polled.late += late.len();
+        }
         let devices =
             news.iter().flat_map(|news| &news.message.body.devices).filter_map(|device| device.id());
         self.refresh_devices(devices.cloned().collect(), &mut round.fleet, now).await;

@@ -3,7 +3,7 @@
 //!
 //! Best effort: a device that is not refreshed here is read by `enrich`, one by one.
 
-use crate::{Poll, call};
+use crate::{Poll, read::call};
 use jiff::Timestamp;
 use model::{Device, DeviceId};
 use ports::{DeviceRow, Expect, Key, MAX_COMMIT, StateError, Stored, Write};

@@ -6,19 +6,20 @@
 
 mod announce;
 mod devices;
+mod doubts;
+mod read;
 
-use defender::{ApiError, Call, Next, PAGE, Reader, TICK, Window, after};
+use defender::{ApiError, Reader, TICK, Window};
 use jiff::{SignedDuration, Timestamp};
 use model::{Mode, TenantId};
 use ports::{
-    CommitError, Cursor, Expect, Queue, QueueError, State, StateError, Stored, Tally, Trouble, Write,
+    CommitError, Cursor, Expect, LookBack, Queue, QueueError, State, StateError, Stored, Tally, Trouble,
+    Write,
 };
+use read::{Round, Way};
 
 /// How far a poll reaches past its own clock: the service's clock may be ahead. Less than any overlap.
 const SKEW: SignedDuration = SignedDuration::from_secs(30);
-
-/// How long one read of the tenant may take, retries included.
-const READ_BUDGET: SignedDuration = SignedDuration::from_secs(90);
 
 /// The step with all that it needs.
 #[derive(Debug, Clone)]
@@ -43,13 +44,10 @@ pub struct Polled {
     pub announced: usize,
     /// Records that were set aside because they have no usable id.
     pub set_aside: usize,
-}
-
-/// What one poll has done and read so far.
-#[derive(Debug, Default)]
-struct Round {
-    polled: Polled,
-    fleet: devices::Fleet,
+    /// How many of the announced had become visible too late for the overlap.
+    pub late: usize,
+    /// Whether it stopped before everything was read, so as not to go on for too long: another goes on there.
+    pub more: bool,
 }
 
 /// Why a poll stopped before its end. The next one goes on where this one was confirmed.
@@ -73,22 +71,19 @@ pub enum PollError {
 impl Poll {
     /// One poll, up to `now`. Why one failed is remembered for `cordon status`.
     pub async fn run(&self, now: Timestamp) -> Result<Polled, PollError> {
-        let polled = self.read(now).await;
+        let polled = self.poll(now).await;
         if let Err(error) = &polled {
             let why = std::error::Error::source(error)
                 .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-            let trouble = Trouble { at: now, why: model::one_line(&why, 1_000) };
-            let write = Write::put(Trouble::key(&self.tenant, "poll"), &trouble, Expect::Any, None)?;
-            if let Err(error) = self.state.commit(&[write], now).await {
+            if let Err(error) = self.note("poll", &why, now).await {
                 tracing::warn!(%error, "why the poll failed was not written down");
             }
         }
         polled
     }
 
-    async fn read(&self, now: Timestamp) -> Result<Polled, PollError> {
-        let key = Cursor::key(&self.tenant);
-        let stored: Option<Stored<Cursor>> = self.state.get(&key, now).await?;
+    async fn poll(&self, now: Timestamp) -> Result<Polled, PollError> {
+        let stored: Option<Stored<Cursor>> = self.state.get(&Cursor::key(&self.tenant), now).await?;
         let is_first = stored.is_none();
         let mut progress = self.start(stored, now);
         if is_first {
@@ -97,83 +92,62 @@ impl Poll {
         }
         let mut round = Round::default();
         let from = back(progress.cursor.stamp, self.overlap).max(progress.cursor.floor);
-        let to = later(on_tick(now).max(progress.cursor.stamp), SKEW);
-
-        // The earliest window last, so that the cursor moves forward as windows are finished.
-        let mut windows = vec![Window { from, to }];
-        while let Some(window) = windows.pop() {
-            let page = self.reader.alerts(window, 0, call(now)).await?;
-            let next = after(window, &page);
-            let read_until = match next {
-                Next::Complete => Some(window.to),
-                Next::From(stamp) => Some(stamp),
-                Next::Halves(..) => None,
-                Next::WithinTick(tick) => {
-                    self.read_tick(tick, page.returned, now, &mut round).await?;
-                    Some(tick.to)
-                }
-            };
-            let confirmed = self.announce(page, now, &mut round).await?;
-            if let Some(until) = read_until {
-                progress.advance(confirmed.filter(|stamp| *stamp <= until), now);
-                self.save(&mut progress, now).await?;
-            }
-            match next {
-                Next::Complete => {}
-                Next::From(from) => windows.push(Window { from, ..window }),
-                Next::WithinTick(tick) if tick.to < window.to => {
-                    windows.push(Window { from: tick.to, ..window })
-                }
-                Next::WithinTick(_) => {}
-                Next::Halves(first, second) => windows.extend([second, first]),
-            }
-        }
+        progress.plan_to_look_back(from, now);
+        let mut is_read = self.read_ahead(from, &mut progress, &mut round, now).await?;
         progress.cursor.last_success = Some(now);
         self.save(&mut progress, now).await?;
+        // What is new comes first: a look back that fails must not hold it up.
+        if is_read && let Some(window) = progress.left_of_look_back() {
+            round.is_late = true;
+            is_read = self.read(window, Way::Back, &mut progress, &mut round, now).await?;
+        }
+        round.polled.more = !is_read;
+        self.tell_doubts(&round, &progress, now).await?;
         Ok(round.polled)
+    }
+
+    /// Reads what is new, up to the later of both clocks; false where it stopped before that.
+    async fn read_ahead(
+        &self,
+        from: Timestamp,
+        progress: &mut Progress,
+        round: &mut Round,
+        now: Timestamp,
+    ) -> Result<bool, PollError> {
+        let to = later(on_tick(now).max(progress.cursor.stamp), SKEW);
+        let is_read = self.read(Window { from, to }, Way::Ahead, progress, round, now).await?;
+        match round.service_time(now).map(|time| later(time, SKEW)) {
+            // What is new there lies in the future here, and would wait for this clock.
+            Some(end) if is_read && end > to => {
+                self.read(Window { from: to, to: end }, Way::Ahead, progress, round, now).await
+            }
+            _ => Ok(is_read),
+        }
     }
 
     fn start(&self, stored: Option<Stored<Cursor>>, now: Timestamp) -> Progress {
         let expect = Stored::expected(stored.as_ref());
         let begin = on_tick(back(now, self.lookback));
-        let mut cursor =
-            stored.map_or(Cursor { stamp: begin, floor: begin, last_success: None }, |stored| stored.value);
+        let first = Cursor {
+            stamp: begin,
+            floor: begin,
+            last_success: None,
+            look_back: Some(LookBack { began: now, from: begin, to: begin }),
+        };
+        let mut cursor = stored.map_or(first, |stored| stored.value);
         let latest = later(now, SKEW);
         if cursor.stamp > latest || cursor.floor > latest {
             tracing::error!(
                 stamp = %cursor.stamp, floor = %cursor.floor, %begin,
                 "the cursor lies in the future: the clock was wrong, or is; reading begins anew"
             );
-            (cursor.stamp, cursor.floor) = (cursor.stamp.min(begin), cursor.floor.min(begin));
-        }
-        Progress { cursor, expect }
-    }
-
-    /// Reads what is left of a tick that filled a page, by skipping: until a short page, or one that brings
-    /// nothing more.
-    async fn read_tick(
-        &self,
-        tick: Window,
-        first: usize,
-        now: Timestamp,
-        round: &mut Round,
-    ) -> Result<(), PollError> {
-        let mut skip = first.max(1);
-        loop {
-            let page = self.reader.alerts(tick, skip, call(now)).await?;
-            let (returned, full) = (page.returned, page.full);
-            self.announce(page, now, round).await?;
-            if !full || returned == 0 {
-                return Ok(());
+            // A floor that lies in the past holds: what came before it was never to be read.
+            if cursor.floor > latest {
+                cursor.floor = begin;
             }
-            skip += returned;
-            if skip > 1_000 * PAGE {
-                return Err(PollError::Read(ApiError::Unavailable {
-                    why: "the pages of one instant do not end".to_owned(),
-                    reached: defender::Reached::Yes,
-                }));
-            }
+            cursor.stamp = cursor.stamp.min(begin).max(cursor.floor);
         }
+        Progress { reached: cursor.stamp, written: cursor.stamp, cursor, expect }
     }
 
     async fn save(&self, progress: &mut Progress, now: Timestamp) -> Result<(), PollError> {
@@ -182,7 +156,15 @@ impl Poll {
         self.state.commit(&[write], now).await?;
         let stored: Option<Stored<Cursor>> = self.state.get(&key, now).await?;
         progress.expect = Stored::expected(stored.as_ref());
+        progress.written = stored.map_or(Timestamp::MIN, |stored| stored.value.stamp);
         Ok(())
+    }
+
+    /// Writes down what is wrong, for `cordon status`.
+    async fn note(&self, step: &str, why: &str, now: Timestamp) -> Result<(), PollError> {
+        let trouble = Trouble { at: now, why: model::one_line(why, 1_000) };
+        let write = Write::put(Trouble::key(&self.tenant, step), &trouble, Expect::Any, None)?;
+        Ok(self.state.commit(&[write], now).await?)
     }
 }
 
@@ -190,6 +172,10 @@ impl Poll {
 struct Progress {
     cursor: Cursor,
     expect: Expect,
+    /// Where the cursor stood when the poll began.
+    reached: Timestamp,
+    /// Where it stands in the state.
+    written: Timestamp,
 }
 
 impl Progress {
@@ -199,10 +185,21 @@ impl Progress {
             self.cursor.stamp = self.cursor.stamp.max(stamp.min(on_tick(now)));
         }
     }
-}
 
-fn call(now: Timestamp) -> Call {
-    Call { now, budget: READ_BUDGET }
+    /// Every hour there is a look further back than the overlap, up to where this poll begins: what is found there
+    /// unannounced became visible too late. After an outage the poll itself reaches as far, and nothing is left to
+    /// look at.
+    fn plan_to_look_back(&mut self, from: Timestamp, now: Timestamp) {
+        if self.cursor.look_back.is_none_or(|last| last.is_over(now)) {
+            let begin = on_tick(back(now, LookBack::REACH)).max(self.cursor.floor);
+            self.cursor.look_back = Some(LookBack { began: now, from: begin, to: from });
+        }
+    }
+
+    fn left_of_look_back(&self) -> Option<Window> {
+        let left = self.cursor.look_back.filter(|look| !look.is_read())?;
+        Some(Window { from: left.from, to: left.to })
+    }
 }
 
 fn back(at: Timestamp, by: SignedDuration) -> Timestamp {

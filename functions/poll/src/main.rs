@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
     let (function, (connection, playbook, environment_mode, lookback)) =
-        aws::start(&[QueueName::AlertsFound], &[], |settings| {
+        aws::start(&[QueueName::AlertsFound], &[QueueName::ActionsTaken], |settings| {
             let connection = settings.connection();
             let playbook = settings.playbook(policy::Settings::read);
             let mode = settings.mode();

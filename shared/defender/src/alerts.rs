@@ -14,6 +14,47 @@ use std::sync::atomic::Ordering;
 /// How many alerts a page asks for. The service allows 10,000; this keeps memory flat.
 pub const PAGE: usize = 2_000;
 
+/// How many alerts a page asks for where the service could not answer a whole one.
+const SMALL_PAGE: usize = 100;
+
+/// How much a page asks for. The service has been seen to answer 500, or nothing in time, to what is too heavy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Portion {
+    /// As many alerts as stay within memory, with their evidence.
+    #[default]
+    Whole,
+    /// Few alerts, with their evidence.
+    Small,
+    /// Alerts without their evidence: absent evidence means that it is unchanged.
+    Bare,
+}
+
+impl Portion {
+    /// What is lighter than this, the next lighter first.
+    pub fn lighter(self) -> &'static [Portion] {
+        match self {
+            Portion::Whole => &[Portion::Small, Portion::Bare],
+            Portion::Small => &[Portion::Bare],
+            Portion::Bare => &[],
+        }
+    }
+
+    /// How many alerts are asked for.
+    pub fn size(self) -> usize {
+        match self {
+            Portion::Whole | Portion::Bare => PAGE,
+            Portion::Small => SMALL_PAGE,
+        }
+    }
+
+    fn expand(self) -> &'static str {
+        match self {
+            Portion::Whole | Portion::Small => "&$expand=evidence",
+            Portion::Bare => "",
+        }
+    }
+}
+
 /// The smallest step of the service's times: 100 nanoseconds.
 pub const TICK: SignedDuration = SignedDuration::from_nanos(100);
 
@@ -83,11 +124,18 @@ fn middle(window: Window) -> Timestamp {
 }
 
 impl Reader {
-    /// A page of the alerts that were last updated within the window, with their evidence, past the first `skip`.
-    /// Asked for in ascending order, unless the service has refused that: `$orderby` is not on its page.
-    pub async fn alerts(&self, window: Window, skip: usize, call: Call) -> Result<AlertPage, ApiError> {
+    /// A page of the alerts that were last updated within the window, past the first `skip`. Asked for in ascending
+    /// order, unless the service has refused that: `$orderby` is not on its page.
+    pub async fn alerts(
+        &self,
+        window: Window,
+        skip: usize,
+        portion: Portion,
+        call: Call,
+    ) -> Result<AlertPage, ApiError> {
         let filter = format!("lastUpdateTime ge {} and lastUpdateTime lt {}", window.from, window.to);
-        let mut path = format!("/alerts?$filter={}&$expand=evidence&$top={PAGE}", encoded(&filter));
+        let (expand, size) = (portion.expand(), portion.size());
+        let mut path = format!("/alerts?$filter={}{expand}&$top={size}", encoded(&filter));
         if skip > 0 {
             path.push_str(&format!("&$skip={skip}"));
         }
@@ -106,7 +154,7 @@ impl Reader {
         };
         let returned = listed.returned();
         Ok(AlertPage {
-            full: returned > 0 && (returned >= PAGE || listed.has_next_link),
+            full: returned > 0 && (returned >= size || listed.has_next_link),
             returned,
             alerts: listed.records,
             unreadable: listed.unreadable,

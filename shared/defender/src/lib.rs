@@ -5,6 +5,7 @@
 
 mod actions;
 mod alerts;
+pub mod bodies;
 mod connect;
 mod error;
 mod machines;
@@ -13,11 +14,11 @@ mod responder;
 mod send;
 mod wire;
 
-pub use alerts::{AlertPage, Next, PAGE, TICK, Window, after};
+pub use alerts::{AlertPage, Next, PAGE, Portion, TICK, Window, after};
 pub use connect::connect;
 pub use error::{Answer, ApiError, Failed, Reached};
 pub use machines::MachinePage;
 pub use pause::{Pause, RealPause};
 pub use responder::{EFFECT_TIMEOUT, Responder};
 pub use send::{Call, Reader};
-pub use wire::Unreadable;
+pub use wire::{Listed, Unreadable};

@@ -9,7 +9,10 @@ use model::one_line;
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde::Deserialize;
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,7 +37,12 @@ pub(crate) struct Transport {
     base: String,
     tokens: Arc<Tokens>,
     calls: Calls,
+    /// How many seconds the service's clock was ahead of the caller's by its last answer.
+    ahead: AtomicI64,
 }
+
+/// That no answer has said what the time is.
+const UNHEARD: i64 = i64::MIN;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -49,7 +57,8 @@ pub(crate) struct Request<'a> {
 
 impl Transport {
     pub(crate) fn new(http: Client, api: &str, tokens: Arc<Tokens>, calls: Calls) -> Transport {
-        Transport { http, base: format!("{api}/api"), tokens, calls }
+        let ahead = AtomicI64::new(UNHEARD);
+        Transport { http, base: format!("{api}/api"), tokens, calls, ahead }
     }
 
     pub(crate) async fn token(&self, now: Timestamp) -> Result<AccessToken, ApiError> {
@@ -98,6 +107,9 @@ impl Transport {
         let response = builder.send().await.map_err(|error| broken(&error))?;
         let status = response.status();
         let retry_after = retry_after(&response, now);
+        if let Some(ahead) = ahead(&response, now) {
+            self.ahead.store(ahead.as_secs(), Ordering::Relaxed);
+        }
         let is_json = response
             .headers()
             .get(header::CONTENT_TYPE)
@@ -146,7 +158,7 @@ fn broken(error: &reqwest::Error) -> ApiError {
 
 /// What a status other than 2xx means. Judged by status, never by text: 429 comes with the code `429` or
 /// `TooManyRequests`, and messages may change. Words that repeat the token are withheld.
-fn failure(
+pub(crate) fn failure(
     status: StatusCode,
     retry_after: Option<SignedDuration>,
     body: &[u8],
@@ -166,7 +178,8 @@ fn failure(
     }
     let inner = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
     let words = |text: &str, max_chars: usize| {
-        if token.is_in(text) {
+        // Also as it would be shown: what is invisible is taken out there, and would put the token together again.
+        if token.is_in(text) || token.is_in(&one_line(text, usize::MAX)) {
             "(withheld: it repeats the token)".to_owned()
         } else {
             one_line(text, max_chars)
@@ -199,11 +212,24 @@ fn failure(
     }
 }
 
-/// `Retry-After` in seconds or as a date. Kept between nothing and a day.
+/// By how much the service's clock, as `Date` says it, is ahead.
+fn ahead(response: &Response, now: Timestamp) -> Option<SignedDuration> {
+    let date = response.headers().get(header::DATE)?.to_str().ok()?;
+    Some(rfc2822::parse(date).ok()?.timestamp().duration_since(now))
+}
+
 fn retry_after(response: &Response, now: Timestamp) -> Option<SignedDuration> {
-    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    wait(response.headers().get(header::RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+/// What `Retry-After` says, in seconds or as a date. Kept between nothing and a day.
+pub(crate) fn wait(value: &str, now: Timestamp) -> Option<SignedDuration> {
+    let value = value.trim();
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let wait = match value.parse::<i64>() {
         Ok(seconds) => SignedDuration::from_secs(seconds.clamp(0, 86_400)),
+        // More seconds than fit is long, not unknown.
+        Err(_) if is_number => SignedDuration::MAX,
         Err(_) => rfc2822::parse(value).ok()?.timestamp().duration_since(now),
     };
     Some(wait.clamp(SignedDuration::ZERO, SignedDuration::from_hours(24)))
@@ -216,11 +242,25 @@ pub struct Reader {
     pause: Arc<dyn Pause>,
     /// Whether the service has refused to order alerts; then it is not asked to any more.
     pub(crate) refuses_order: Arc<AtomicBool>,
+    tries: u32,
 }
 
 impl Reader {
     pub(crate) fn new(transport: Transport, pause: Arc<dyn Pause>) -> Reader {
-        Reader { transport: Arc::new(transport), pause, refuses_order: Arc::default() }
+        Reader { transport: Arc::new(transport), pause, refuses_order: Arc::default(), tries: MAX_TRIES }
+    }
+
+    /// The same, but nothing is tried again: for what is asked beside a read that has just been tried often enough.
+    #[must_use]
+    pub fn trying_once(&self) -> Reader {
+        Reader { tries: 1, ..self.clone() }
+    }
+
+    /// By how much the service's clock was ahead of the caller's `now` at the last answer, in whole seconds. The time
+    /// that a call waits stands in it. None before an answer that says the time.
+    pub fn service_ahead(&self) -> Option<SignedDuration> {
+        let ahead = self.transport.ahead.load(Ordering::Relaxed);
+        (ahead != UNHEARD).then(|| SignedDuration::from_secs(ahead))
     }
 
     /// The application roles that the app has been granted, from a token; none where the token does not say.
@@ -286,7 +326,7 @@ impl Reader {
                 | ApiError::NotFound(_)
                 | ApiError::BadRequest(_) => return Err(error),
             };
-            if tried >= MAX_TRIES || wait >= left(paused) {
+            if tried >= self.tries || wait >= left(paused) {
                 return Err(error);
             }
             tracing::debug!(route, tried, wait_ms = wait.as_millis(), %error, "a read is tried again");

@@ -102,7 +102,7 @@ struct Kind {
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Undecodable> {
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| Undecodable::Malformed {
-        path: error.path().to_string(),
+        path: crate::one_line(&error.path().to_string(), 200),
         what: crate::one_line(&error.inner().to_string(), 200),
     })
 }
@@ -281,6 +281,10 @@ pub enum Topic {
     ReleaseSoon,
     /// After a release that was reported as done, the device's last machine action says that it is isolated.
     StillIsolated,
+    /// Alerts became visible later than the overlap of two polls.
+    LateAlerts,
+    /// The clock here and the service's are far apart.
+    ClockWrong,
 }
 
 #[cfg(test)]
@@ -410,7 +414,9 @@ mod tests {
         for cause in [Cause::Held, Cause::Timer, Cause::Operator, Cause::Reissue, Cause::Report] {
             survives(EffectRequested { cause, ..ordered() });
         }
-        for topic in [Topic::Holding, Topic::AlienAction, Topic::StillIsolated] {
+        for topic in
+            [Topic::Holding, Topic::AlienAction, Topic::StillIsolated, Topic::LateAlerts, Topic::ClockWrong]
+        {
             survives(Notice { topic, device: None, device_name: None, facts: vec![] });
         }
         survives(ActionTaken { effect: Effect::Release, state: Some(EffectState::Released), ..taken() });
@@ -454,6 +460,14 @@ mod tests {
         bad["body"]["alert"]["title"] = 7.into();
         let error = Envelope::<AlertFound>::decode(&bad.to_string()).unwrap_err().to_string();
         assert!(error.contains("body.alert.title"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_a_stranger_chose_is_said_on_one_line() {
+        let text =
+            format!(r#"{{"kind":"notice","version":1,"body":{{"\u001b[2J\n{}":[}}}}"#, "k".repeat(700));
+        let error = Envelope::<Notice>::decode(&text).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control) && error.chars().count() < 500, "{error}");
     }
 
     #[test]

@@ -40,6 +40,36 @@ pub struct Cursor {
     pub floor: Timestamp,
     /// When a poll last ended without an error.
     pub last_success: Option<Timestamp>,
+    /// The last look further back than the overlap; none where none was due yet.
+    #[serde(default)]
+    pub look_back: Option<LookBack>,
+}
+
+/// A look further back than the overlap, for alerts that became visible later than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookBack {
+    pub began: Timestamp,
+    /// What of it is still to be read: `from` is in it, `to` is not.
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+impl LookBack {
+    /// How often there is one.
+    pub const EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+    /// How far back it reaches. More than the four hours within which an alert is acted upon as shipped.
+    pub const REACH: SignedDuration = SignedDuration::from_hours(6);
+
+    pub fn is_read(&self) -> bool {
+        self.from >= self.to
+    }
+
+    /// Whether it is time for another. Also where this one lies in the future: a clock was wrong.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.began);
+        self.is_read() && (age.is_negative() || age >= LookBack::EVERY)
+    }
 }
 
 impl Cursor {
@@ -377,7 +407,7 @@ impl Watch {
     }
 }
 
-/// That track has done something which a round a minute must not do again.
+/// That track or poll has done something which a round a minute must not do again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Once {
     pub at: Timestamp,
@@ -393,7 +423,7 @@ impl Once {
     }
 }
 
-/// The last time that a step on a schedule failed, and why.
+/// The last time that a step on a schedule failed, or that something was wrong with it, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     pub at: Timestamp,
@@ -401,7 +431,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// `step`: `poll` or `track`.
+    /// What a poll that succeeds may have found wrong: the clock, a cursor that stands still, evidence that cannot be
+    /// listed. Written anew with every poll that finds it so.
+    pub const DOUBTS: [&str; 3] = ["clock", "cursor", "evidence"];
+
+    /// `step`: `poll` or `track`; for what is wrong with polls that succeed, one of [`Trouble::DOUBTS`].
     pub fn key(tenant: &TenantId, step: &str) -> Key {
         Key { partition: format!("{tenant}#{step}"), sort: "trouble".to_owned() }
     }

@@ -2,15 +2,21 @@
 
 mod bad_alerts;
 mod bad_devices;
+mod bounded;
 mod budget;
+mod clocks;
+mod dying;
 mod faults;
+mod heavy;
+mod late;
 mod meddler;
 mod news;
 mod observing;
 mod windows;
 
 use jiff::Timestamp;
-use ports::{Count, Cursor, Stored};
+use model::AlertId;
+use ports::{Announced, Count, Cursor, Stored};
 use scenarios::{Scene, device};
 
 /// An alert on the first workstation that nothing is ever done about.
@@ -27,6 +33,13 @@ fn found(scene: &Scene) -> u64 {
 fn decided(scene: &Scene) -> u64 {
     let answers = [Count::DecidedIsolate, Count::DecidedPropose, Count::DecidedNone, Count::DecidedRefused];
     answers.map(|answer| scene.count(answer)).iter().sum()
+}
+
+/// What is remembered of an alert that was announced.
+async fn announced(scene: &Scene, id: &AlertId) -> Announced {
+    let stored: Option<Stored<Announced>> =
+        scene.state().get(&Announced::key(&scene.tenant, id), scene.now).await.unwrap();
+    stored.unwrap().value
 }
 
 async fn cursor(scene: &Scene) -> Cursor {

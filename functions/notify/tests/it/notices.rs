@@ -170,6 +170,18 @@ fn every_topic_is_told_in_its_own_words() {
             "The release of a device was reported as done, and yet it seems to be isolated.",
             "",
         ),
+        (
+            Topic::LateAlerts,
+            "Look now · alerts were found late",
+            "Cordon found alerts late: they became visible after the time in which it looks for them.",
+            "cordon explain ALERT_ID",
+        ),
+        (
+            Topic::ClockWrong,
+            "Look now · the clock is wrong",
+            "The clock where Cordon runs and Defender's are more than five minutes apart.",
+            "cordon status",
+        ),
     ];
     for (topic, phrase, headline, command) in cases {
         let mail = bare(topic);

@@ -2,12 +2,12 @@
 
 use crate::{
     memory::Memory,
-    samples::{PORTAL, envelope, notice, now, requested, tenant},
+    samples::{PORTAL, device, envelope, notice, now, requested, taken, tenant},
     smtp::Settings,
     smtp_receiver::{Manners, Receiver},
 };
 use credentials::{Problems, Vars};
-use model::{Envelope, Topic};
+use model::{ActionTaken, Alert, Answer, DeviceFact, EffectState, Envelope, Mode, Topic};
 use notify::{Notify, open};
 use ports::{Count, Disposition, Tally};
 use std::{
@@ -33,6 +33,15 @@ fn notify(channels: &[policy::Channel]) -> (Notify, Arc<Memory>, Tally) {
     let channels = open(channels, &Vars::default(), None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     (Notify::new(channels, state, tally.clone(), PORTAL.to_owned()), memory, tally)
+}
+
+/// The subject and every part of a letter that people read, links among them.
+fn read(letter: &[u8]) -> String {
+    let message = mail_parser::MessageParser::default().parse(letter).unwrap();
+    let texts = (0..message.text_body_count()).filter_map(|part| message.body_text(part));
+    let pages = (0..message.html_body_count()).filter_map(|part| message.body_html(part));
+    let subject = message.subject().unwrap_or_default().to_owned();
+    texts.chain(pages).fold(subject, |all, part| all + "\n" + &part)
 }
 
 async fn again(notify: &Notify) -> String {
@@ -121,6 +130,48 @@ async fn without_the_state_nobody_is_told_twice() {
     assert!(again(&notify).await.contains("channel `folder`"));
     assert!(!path.exists());
     assert_eq!(tally.get(Count::NotificationsSent), 0);
+}
+
+/// What was said of one alert must not stand in the next one's letter, and least of all a device that it has not.
+#[tokio::test]
+async fn a_letter_about_an_alert_without_a_device_has_nothing_of_the_one_before() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("out");
+    let receiver = Receiver::start(Manners::default()).await;
+    let (notify, ..) = notify(&[folder(&path), Settings::plain(&receiver).named("mail")]);
+    let first = requested();
+    let mut second = taken(Answer::Refused, Mode::Enforce, Some(EffectState::Refused));
+    second.alert = Alert {
+        id: "da111111111111111111_-2".parse().unwrap(),
+        incident_id: None,
+        title: "Sign-in from an unusual place".to_owned(),
+        device: None,
+        device_name: None,
+        user: None,
+        evidence: Vec::new(),
+        ..second.alert
+    };
+    second.device = DeviceFact::Unknown { why: "the alert names no device".to_owned() };
+    let tell = async |taken: &ActionTaken| {
+        let message = Envelope::new(&tenant(), &[taken.alert.id.as_str()], "trace", now(), taken.clone());
+        assert_eq!(notify.handle(message, now()).await, Disposition::Done);
+    };
+    tell(&first).await;
+    let before = files(&path);
+    tell(&second).await;
+    let after = files(&path);
+    let new = after.iter().find(|file| !before.contains(file)).unwrap();
+    let in_folder = read(&fs::read(new).unwrap());
+    let by_mail = read(&receiver.received().last().unwrap().content);
+    let device = device();
+    for letter in [in_folder, by_mail] {
+        assert!(letter.contains("da111111111111111111_-2") && letter.contains("names no device"), "{letter}");
+        for words in
+            [device.id.as_str(), "laptop-7", "alice", first.alert.id.as_str(), "encryption", "1126093"]
+        {
+            assert!(!letter.contains(words), "`{words}` in {letter}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -181,6 +181,8 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::Stuck,
         Topic::ReleaseSoon,
         Topic::StillIsolated,
+        Topic::LateAlerts,
+        Topic::ClockWrong,
     ]
     .into_iter()
     .chain(ordered)

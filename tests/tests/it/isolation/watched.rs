@@ -7,12 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use local::Store;
 use model::{AlertEnriched, Mode};
 use policy::Playbook;
+use poll::Poll;
 use ports::{
     CommitError, DeadPage, Delivery, Disposition, Item, Key, Out, Page, Queue, QueueBackend, QueueError,
     QueueName, Receipt, RedriveError, State, StateBackend, StateError, Tally, Write, dispatch,
 };
 use respond::Respond;
-use scenarios::{Scene, connection, shipped_playbook};
+use scenarios::{Scene, Setup, connection, shipped_playbook};
 use simulator::Simulator;
 use std::{
     fmt,
@@ -37,6 +38,8 @@ pub(crate) enum Fate {
     Fails,
     /// A write that happens, of which nobody hears.
     HappensUnheard,
+    /// A write that is said to have happened and has not.
+    Pretends,
 }
 
 pub(crate) struct Watched {
@@ -96,7 +99,9 @@ impl Watched {
     fn read(&self) -> Result<(), StateError> {
         match (self.judge)(&Access::Read) {
             Fate::Happens => Ok(()),
-            Fate::Fails | Fate::HappensUnheard => Err(StateError::Unavailable("dead".to_owned())),
+            Fate::Fails | Fate::HappensUnheard | Fate::Pretends => {
+                Err(StateError::Unavailable("dead".to_owned()))
+            }
         }
     }
 }
@@ -135,6 +140,7 @@ impl StateBackend for Watched {
             Fate::Happens => self.store.commit(writes, now).await,
             Fate::Fails => Err(unavailable(true)),
             Fate::HappensUnheard => self.store.commit(writes, now).await.and(Err(unavailable(true))),
+            Fate::Pretends => Ok(()),
         }
     }
 }
@@ -151,6 +157,7 @@ impl QueueBackend for Watched {
                 self.store.send(queue, out, now).await;
                 unheard()
             }
+            Fate::Pretends => out.iter().map(|_| Ok(())).collect(),
         }
     }
 
@@ -194,7 +201,13 @@ impl QueueBackend for Watched {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), QueueError> {
-        self.store.set_aside(queue, body, reason, now).await
+        let dead = || Err(QueueError::Unavailable("dead".to_owned()));
+        match (self.judge)(&Access::Write(body)) {
+            Fate::Happens => self.store.set_aside(queue, body, reason, now).await,
+            Fate::Fails => dead(),
+            Fate::HappensUnheard => self.store.set_aside(queue, body, reason, now).await.and(dead()),
+            Fate::Pretends => Ok(()),
+        }
     }
 
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {
@@ -268,6 +281,20 @@ pub(crate) fn tracking(scene: &Scene, store: Arc<Watched>) -> Track {
         release_after: None,
         comment_on_alert: false,
         count_fleet_from: 5,
+    }
+}
+
+/// `poll` by itself, in enforce mode and with the settings of a usual scene, over a watched store.
+pub(crate) fn polling(scene: &Scene, store: Arc<Watched>) -> Poll {
+    Poll {
+        tenant: scene.tenant.clone(),
+        reader: client(scene, &scene.simulator.url()).0,
+        queue: Queue::new(store.clone()),
+        state: State::new(store),
+        tally: Tally::default(),
+        overlap: SignedDuration::from_mins(10),
+        lookback: Setup::default().lookback,
+        mode: Mode::Enforce,
     }
 }
 
