@@ -2,7 +2,7 @@
 
 use crate::site::{ALERT, DEVICE, Site, many_high, now, one_high, wait_until, workstation};
 use serde_json::{Value, json};
-use simulator::{Behaviour, World};
+use simulator::{Behaviour, Fault, FaultKind, World};
 
 const COMMENT: [&str; 2] = ["--comment", "ticket 4711"];
 
@@ -335,4 +335,46 @@ fn what_is_not_held_can_neither_go_on_nor_be_dropped() {
         site.cordon(&order(&["held", verb, ALERT, "--all"], &[])).complains(2, &["--all"]);
     }
     assert_eq!(site.query("SELECT count(*) FROM messages"), 0);
+}
+
+/// The service refuses three of many, in the middle.
+#[test]
+fn of_many_devices_to_be_released_those_that_fail_are_named_and_the_others_are_done() {
+    let mut world = many_high(37);
+    for (number, machine) in world.machines.iter_mut().enumerate() {
+        machine.computer_dns_name = Some(format!("pc-{number:02}.contoso.com"));
+    }
+    let site = Site::new(world).enforcing().unlimited().with("USER", "alice");
+    site.cordon(&["run", "--once"]).well();
+    let refused = Fault::once("POST unisolate", FaultKind::ServerError(403)).after(10).times(3);
+    site.simulator.with(|world| world.faults.push(refused));
+    let devices: Vec<String> = (0..37).map(|number| format!("{number:040x}")).collect();
+    let names: Vec<&str> = devices.iter().map(String::as_str).collect();
+    let ended = site.cordon(&order(&["release"], &[&names[..], &["--json"]].concat()));
+    assert_eq!((ended.code, ended.complaints().len()), (1, 3), "{ended:?}");
+    let report = ended.json();
+    let orders = report["orders"].as_array().unwrap();
+    let in_state = |state: &str| {
+        let is_so = |order: &&Value| order["answered"]["state"] == state;
+        let ids = orders.iter().filter(is_so).map(|order| order["device"].as_str().unwrap());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!((in_state("requested").len(), in_state("failed").len()), (34, 3), "{report}");
+    for device in in_state("failed") {
+        let number = u32::from_str_radix(device, 16).unwrap();
+        let named = format!("the release of pc-{number:02}.contoso.com ({device}) is failed");
+        assert!(ended.complaints().iter().any(|line| line.contains(&named)), "{ended:?}");
+        assert!(site.simulator.with(|world| world.is_isolated(device)), "{device}");
+    }
+    site.cordon(&["run", "--once"]).well();
+    let text = site.cordon(&["isolated"]).well();
+    assert!(text.contains("3 device(s)"), "{text}");
+    for device in in_state("failed") {
+        assert!(text.contains(device), "`{device}` in {text}");
+    }
+    for device in in_state("requested") {
+        assert!(!site.simulator.with(|world| world.is_isolated(device)), "{device}");
+    }
+    assert_eq!(site.simulator.count("POST unisolate"), 37, "none is asked for twice");
+    site.assert_well_behaved();
 }

@@ -7,7 +7,7 @@
 use crate::{
     Respond, SOON, Stop, Work,
     claims::{Let, Requesting, accepted, is_spent, next_look},
-    later,
+    if_readable, later,
     orders::{UNCLEAR, is_releasing, under_way, while_releasing},
     standing::{Standing, standing},
     what_follows,
@@ -52,7 +52,8 @@ impl Respond {
     /// have become too old, or the mode another one, and the device may be cut off all the same.
     pub(crate) async fn own_request(&self, work: &Work) -> Result<Option<Stored<Claim>>, Stop> {
         let Some(device) = work.device_id() else { return Ok(None) };
-        let held = self.claims().read(device, work.now).await?;
+        // Whoever then wants to act reads it once more, and refuses.
+        let held = if_readable(self.claims().read(device, work.now).await)?;
         Ok(held.filter(|held| is_awaited(work, &held.value)))
     }
 
@@ -614,7 +615,8 @@ impl Respond {
             )
         };
         let stands = |claim: &Claim| claim.effect == Effect::Isolate && stands(claim.state);
-        if !self.claims().read(device, work.now).await?.is_some_and(|held| stands(&held.value)) {
+        let held = if_readable(self.claims().read(device, work.now).await)?;
+        if !held.is_some_and(|held| stands(&held.value)) {
             return Ok(false);
         }
         let actions = self.reader.actions_of(device, work.call()).await.unwrap_or_default();

@@ -55,6 +55,8 @@ enum Stop {
     Again(String),
     /// The service has to be waited for.
     Defer { until: Timestamp, why: String },
+    /// A row of the state that has to be known cannot be read, and will not be by itself.
+    Unreadable(String),
     /// This should not be. Counts as failing.
     Broken(String),
 }
@@ -63,7 +65,7 @@ impl From<StateError> for Stop {
     fn from(error: StateError) -> Stop {
         match error {
             StateError::Unavailable(_) => Stop::Again(error.to_string()),
-            StateError::Unreadable { .. } => Stop::Broken(error.to_string()),
+            StateError::Unreadable { .. } => Stop::Unreadable(error.to_string()),
         }
     }
 }
@@ -184,40 +186,52 @@ impl Respond {
     async fn judge(&self, message: Envelope<AlertEnriched>, now: Timestamp) -> Result<(), Stop> {
         let about = message.body.about.as_ref().and_then(|about| about.id());
         let key = CaseRow::key(&self.tenant, &message.body.found.alert.id, about);
-        let case = self.state.get(&key, now).await?;
+        let case = match self.state.get(&key, now).await {
+            Err(error @ StateError::Unreadable { .. }) => {
+                return self.tell_undecided(&message, &error, now).await;
+            }
+            case => case?,
+        };
         let mut work = Work { message, case, order: None, how: None, refusal: None, now };
-
-        if work.was_judged() {
-            return self.announce_again(&work).await;
+        match Box::pin(self.judge_case(&mut work)).await {
+            // A claim, the brakes: what cannot be known is a doubt, and to wait for it is no answer.
+            Err(Stop::Unreadable(why)) => self.refuse(&mut work, None, why).await,
+            judged => judged,
         }
-        if let Some(held) = self.own_request(&work).await? {
-            return Box::pin(self.settle_own(&mut work, held)).await;
+    }
+
+    async fn judge_case(&self, work: &mut Work) -> Result<(), Stop> {
+        if work.was_judged() {
+            return self.announce_again(work).await;
+        }
+        if let Some(held) = self.own_request(work).await? {
+            return Box::pin(self.settle_own(work, held)).await;
         }
         let body = &work.message.body;
-        let decision = self.decide(&body.found.alert, &body.device, &work);
+        let decision = self.decide(&body.found.alert, &body.device, work);
         if !work.is_newly_actionable() {
-            return self.record_triage(&mut work, decision).await;
+            return self.record_triage(work, decision).await;
         }
         let (state, acts) = what_follows(&decision);
         if acts {
-            let acted = Box::pin(self.act(&mut work)).await;
+            let acted = Box::pin(self.act(work)).await;
             if let Err(Stop::Defer { why, .. }) = &acted {
-                self.tell_delay(&mut work, decision, why).await?;
+                self.tell_delay(work, decision, why).await?;
             }
             return acted;
         }
         let mut outcome = work.outcome(decision, state, Vec::new());
-        if outcome.decision.answer == Answer::Propose && self.is_cut_off(&work).await? {
+        if outcome.decision.answer == Answer::Propose && self.is_cut_off(work).await? {
             outcome.decision.tell = false;
             outcome
                 .notes
                 .push("this device is isolated, or about to be: nobody is asked whether to".to_owned());
         }
         if outcome.decision.answer == Answer::Refused && !outcome.decision.tell {
-            outcome.notes.extend(self.came_too_late(&work));
+            outcome.notes.extend(self.came_too_late(work));
             outcome.decision.tell = !outcome.notes.is_empty();
         }
-        self.finish(&mut work, outcome).await
+        self.finish(work, outcome).await
     }
 
     /// What people have to know of an alert that would have been acted upon when it was found, and is not now
@@ -281,7 +295,18 @@ fn disposition(outcome: Result<(), Stop>, since: Timestamp, now: Timestamp) -> D
             Disposition::Defer { until: later(now, SOON), why }
         }
         Err(Stop::Defer { until, why }) => Disposition::Defer { until, why },
-        Err(Stop::Broken(why)) => Disposition::Retry { after: SOON, why },
+        Err(Stop::Broken(why) | Stop::Unreadable(why)) => Disposition::Retry { after: SOON, why },
+    }
+}
+
+/// A row that cannot be read, as if it were not there: only for one that could let nothing through.
+fn if_readable<T>(read: Result<Option<Stored<T>>, StateError>) -> Result<Option<Stored<T>>, StateError> {
+    match read {
+        Err(error @ StateError::Unreadable { .. }) => {
+            tracing::error!(%error, "a row that cannot be read is passed over");
+            Ok(None)
+        }
+        read => read,
     }
 }
 

@@ -4,12 +4,12 @@
 use crate::{Respond, Stop, Work, orders::Ordered};
 use jiff::Timestamp;
 use model::{
-    ActionTaken, AlertId, Answer, Body, Decision, DeviceId, EffectState, Envelope, Mode, Notice, Severity,
-    Topic,
+    ActionTaken, AlertEnriched, AlertId, Answer, Body, Decision, DeviceId, EffectState, Envelope, Mode,
+    Notice, Severity, Topic,
 };
 use ports::{
     Announced, Brakes, CaseRow, Claim, ClaimError, Count, DeviceRow, Event, Gate, Held, HistoryEntry, News,
-    QueueName, Stored, Write,
+    QueueName, StateError, Stored, Write,
 };
 
 impl Respond {
@@ -45,6 +45,31 @@ impl Respond {
         outcome.action = row.last.action.clone();
         remember(&mut row, &outcome, work, Judged::Yes);
         self.write_case(work, row, Some(&case)).await
+    }
+
+    /// What was judged of an alert before cannot be read, so that nothing can be recorded either: people are told
+    /// instead. The row is left as it is, for whoever finds out what has happened to it.
+    pub(crate) async fn tell_undecided(
+        &self,
+        message: &Envelope<AlertEnriched>,
+        error: &StateError,
+        now: Timestamp,
+    ) -> Result<(), Stop> {
+        let body = &message.body;
+        let (alert, device) = (&body.found.alert, body.about.as_ref().and_then(|about| about.id()));
+        let notice = Notice {
+            topic: Topic::Stuck,
+            device: device.cloned(),
+            device_name: body.device.known().and_then(|device| device.name.clone()),
+            facts: vec![format!(
+                "nothing was decided about alert {}, \"{}\": {error}",
+                alert.id,
+                model::one_line(&alert.title, 120)
+            )],
+        };
+        let identity = ["undecided", alert.id.as_str(), body.found.revision.as_str()];
+        let notice = Envelope::new(&self.tenant, &identity, &message.trace, now, notice);
+        self.send(QueueName::ActionsTaken, &notice, now).await
     }
 
     /// Announces the recorded outcome, under the id that it has had from the start.

@@ -271,14 +271,14 @@ impl Brakes {
         self.told.push(ToldGate { gate: gate.key(), at: now });
     }
 
-    /// Closes a breaker. False where it is not open.
+    /// Closes a breaker. False where it is not open: then an earlier closing holds as before.
     pub fn close(&mut self, cause: &str, now: Timestamp) -> bool {
         let before = self.open.len();
         self.open.retain(|open| open.cause != cause);
-        self.closed.retain(|closed| closed.cause != cause);
         if self.open.len() == before {
             return false;
         }
+        self.closed.retain(|closed| closed.cause != cause);
         self.closed.push(Breaker { cause: cause.to_owned(), since: now });
         self.told.retain(|told| told.gate != format!("breaker {cause}"));
         true

@@ -5,7 +5,7 @@
 //! isolation through in `brakes`.
 
 use crate::{
-    Brakes, Claim, CommitError, CutOff, Event, Expect, Gate, Impossible, KnownAction, Moved, OpenEffect,
+    Brakes, Claim, CommitError, CutOff, Event, Expect, Gate, Impossible, Key, KnownAction, Moved, OpenEffect,
     State, StateError, Stored, Wish, Write,
 };
 use jiff::Timestamp;
@@ -70,7 +70,8 @@ impl Claims<'_> {
         self.of(cut_off.iter().map(|row| &row.value.device), Claim::is_cut_off, now).await
     }
 
-    /// The claims on these devices that are still so: a pointer may have been read just before its claim moved on.
+    /// The claims on these devices that are still so: a pointer may have been read just before its claim moved on. One
+    /// that cannot be read keeps nobody from coming back to the others.
     async fn of(
         &self,
         devices: impl Iterator<Item = &DeviceId>,
@@ -78,8 +79,24 @@ impl Claims<'_> {
         now: Timestamp,
     ) -> Result<Vec<Stored<Claim>>, StateError> {
         let keys: Vec<_> = devices.map(|device| Claim::key(self.tenant, device)).collect();
-        let claims: Vec<Option<Stored<Claim>>> = self.state.batch_get(&keys, now).await?;
-        Ok(claims.into_iter().flatten().filter(|claim| is_so(&claim.value)).collect())
+        let claims = match self.state.batch_get(&keys, now).await {
+            Err(StateError::Unreadable { .. }) => self.readable(&keys, now).await?,
+            claims => claims?.into_iter().flatten().collect(),
+        };
+        Ok(claims.into_iter().filter(|claim| is_so(&claim.value)).collect())
+    }
+
+    async fn readable(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Stored<Claim>>, StateError> {
+        let mut claims = Vec::new();
+        for key in keys {
+            match self.state.get(key, now).await {
+                Err(error @ StateError::Unreadable { .. }) => {
+                    tracing::error!(%error, "a claim cannot be read: how its device stands is not known");
+                }
+                claim => claims.extend(claim?),
+            }
+        }
+        Ok(claims)
     }
 
     pub async fn brakes(&self, now: Timestamp) -> Result<(Brakes, Expect), StateError> {
@@ -216,7 +233,8 @@ impl Claims<'_> {
         ];
         if let Some(action) = claim.action.as_ref().filter(|_| claim.state == model::EffectState::Requested) {
             let known = KnownAction { device: device(), claim: claim.id.clone() };
-            writes.push(Write::put(KnownAction::key(self.tenant, action), &known, Expect::Any, None)?);
+            let (key, expires) = (KnownAction::key(self.tenant, action), KnownAction::expires(now));
+            writes.push(Write::put(key, &known, Expect::Any, expires)?);
         }
         if moved.standing != 0 || moved.gives_back {
             let (mut brakes, expect) = self.brakes(now).await?;
@@ -244,7 +262,7 @@ fn news(mut brakes: Brakes, gate: &Gate, expect: Expect, now: Timestamp) -> Opti
     Some(News { brakes, expect, turn })
 }
 
-fn pointer<T: serde::Serialize>(key: crate::Key, value: &T, is_wanted: bool) -> Result<Write, StateError> {
+fn pointer<T: serde::Serialize>(key: Key, value: &T, is_wanted: bool) -> Result<Write, StateError> {
     if is_wanted {
         Write::put(key, value, Expect::Any, None)
     } else {

@@ -11,7 +11,9 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The claim on a device: isolating and releasing share one. Never expires.
+/// The claim on a device: isolating and releasing share one. Never expires: without it a device could be isolated twice,
+/// or what Cordon isolated be taken for somebody else's. There is one per device that was ever claimed, not one per
+/// isolation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     pub device: DeviceId,
@@ -364,5 +366,12 @@ pub struct KnownAction {
 impl KnownAction {
     pub fn key(tenant: &TenantId, action: &ActionId) -> Key {
         Key { partition: format!("{tenant}#action#{action}"), sort: "known".to_owned() }
+    }
+
+    /// As long as what is known of an alert stays, which is longer than Defender shows a machine action (180 days), and
+    /// by far longer than `track` looks back for those that it does not know (four days): none that this stood for is
+    /// ever taken for somebody else's.
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        crate::CaseRow::expires(now)
     }
 }

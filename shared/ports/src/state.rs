@@ -210,6 +210,10 @@ impl State {
 fn read<T: DeserializeOwned>(item: Item) -> Result<Stored<T>, StateError> {
     match serde_json::from_slice(&item.value) {
         Ok(value) => Ok(Stored { value, version: item.version }),
-        Err(error) => Err(StateError::Unreadable { key: item.key, why: error.to_string() }),
+        // What serde says may quote the value, whatever stands in it.
+        Err(error) => {
+            let why = model::one_line(&error.to_string(), 200);
+            Err(StateError::Unreadable { key: item.key, why })
+        }
     }
 }

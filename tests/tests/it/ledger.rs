@@ -12,6 +12,7 @@ mod released;
 mod settled;
 mod stale;
 mod timer;
+mod unreadable;
 mod watch;
 
 use crate::isolation::{hours, one_alert, outcome, raise, told};

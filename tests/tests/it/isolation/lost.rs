@@ -7,7 +7,7 @@ use super::{
 };
 use model::{Answer, EffectState};
 use ports::{Count, Disposition, QueueName};
-use scenarios::{Scene, Setup, device, high, minutes, noon, seconds};
+use scenarios::{Scene, Setup, device, high, minutes, noon, seconds, workstation};
 use simulator::{Fault, FaultKind};
 
 /// Whatever the service does, but without an answer that could be used.
@@ -222,6 +222,20 @@ async fn a_throttled_request_waits_as_long_as_it_is_told_to() {
     scene.settle(minutes(6)).await;
     assert_eq!(scene.isolate_calls(), 2);
     isolated_once(&scene).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_throttled_request_keeps_those_for_other_devices_back_as_well() {
+    let throttle = Fault::once("POST isolate", FaultKind::Throttle { retry_after: Some(300) });
+    let world = one_alert().machine(workstation(2)).alert(high("b", 2)).fault(throttle);
+    let mut scene = Scene::new(world).await;
+    scene.run_once().await;
+    scene.settle(seconds(280)).await;
+    assert_eq!(scene.isolate_calls(), 1, "the quota is the app's, whichever device it asks for");
+    scene.settle(minutes(6)).await;
+    assert_eq!(scene.isolate_calls(), 3);
+    assert!(scene.is_isolated(1) && scene.is_isolated(2));
     scene.end().await;
 }
 

@@ -4,7 +4,7 @@ use super::watched::{Access, Fate, Watched, handle, responding};
 use super::{accepted, enrich, isolated_once, one_alert, put, respond, take, told};
 use model::EffectState;
 use ports::{Disposition, QueueBackend, QueueName, conformance::Unruly};
-use scenarios::{Scene, high, minutes, noon, seconds, workstation};
+use scenarios::{Scene, device, high, minutes, noon, seconds, workstation};
 use simulator::World;
 use std::sync::Arc;
 
@@ -107,6 +107,49 @@ async fn two_workers_with_two_alerts_of_one_device_ask_once() {
     scene.settle(minutes(5)).await;
     isolated_once(&scene).await;
     assert_eq!(told(&scene, "isolation requested"), 2, "{:#?}", scene.subjects());
+    scene.end().await;
+}
+
+/// Four workers are in the middle of it at the same time, each with an alert on a device of its own.
+#[tokio::test]
+async fn workers_that_isolate_devices_at_the_same_moment_mix_nothing_up() {
+    let world = (1..=4).fold(World::new(noon()), |world, number| {
+        world.machine(workstation(number)).alert(high(&format!("x{number}"), number))
+    });
+    let mut scene = Scene::new(world).await;
+    enrich(&mut scene).await;
+    let bodies = take(&scene, QueueName::AlertsEnriched).await;
+    let worker = || responding(&scene, Watched::new(&scene, |_: &Access<'_>| Fate::Happens));
+    let workers = [worker(), worker(), worker(), worker()];
+    let now = scene.now;
+    let [one, two, three, four] = &workers;
+    let answers = tokio::join!(
+        handle(one, &bodies[0], now),
+        handle(two, &bodies[1], now),
+        handle(three, &bodies[2], now),
+        handle(four, &bodies[3], now)
+    );
+    let routes: Vec<String> = scene.simulator.journal().into_iter().map(|entry| entry.route).collect();
+    let begun =
+        routes.iter().take_while(|route| *route != "POST isolate").filter(|route| *route == "GET alert");
+    assert!(begun.count() > 1, "they have not met: {routes:?}");
+    // Whoever met another in the brakes' row goes on later.
+    put(&scene, QueueName::AlertsEnriched, &bodies).await;
+    scene.pass(seconds(10));
+    scene.settle(minutes(5)).await;
+    for number in 1..=4 {
+        let (alert, claim) = (format!("x{number}"), scene.claim(number).await.unwrap());
+        assert_eq!(accepted(&scene, number), 1, "{answers:?}");
+        assert_eq!(claim.alert.as_ref().map(|alert| alert.as_str()), Some(alert.as_str()));
+        let action = scene.simulator.with(|world| world.actions_of(device(number).as_str())[0].clone());
+        let comment = action.requestor_comment;
+        assert!(comment.contains(&claim.id.marker()), "{comment}");
+        assert!(comment.contains(&format!("alert {alert},")), "{comment}");
+        let last = scene.case(&alert).await.last;
+        assert_eq!((last.claim, last.state), (Some(claim.id), Some(EffectState::Succeeded)));
+        assert_eq!(last.device.known().map(|known| &known.id), Some(&device(number)));
+        assert_eq!(last.action.map(|id| id.to_string()), Some(action.id));
+    }
     scene.end().await;
 }
 
