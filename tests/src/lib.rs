@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails loudly")]
 
 mod aws;
+pub mod load;
 mod stage;
+pub mod torture;
 
 pub use crate::{
     aws::{Apps, Deployed},
@@ -42,6 +44,10 @@ pub fn minutes(minutes: i64) -> SignedDuration {
 
 pub fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
+}
+
+pub fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
 }
 
 /// Who gives the orders.
@@ -193,7 +199,7 @@ impl Scene {
         let end = self.now + patience;
         for _ in 0..10_000 {
             let worked = self.work().await;
-            match self.host.next_due(&worked, self.now).unwrap() {
+            match worked.next_due(&self.store, self.now).unwrap() {
                 Some(due) if due <= end => {
                     let wait = due.duration_since(self.now).max(SignedDuration::from_millis(50));
                     self.pass(wait);
@@ -206,7 +212,7 @@ impl Scene {
 
     /// What `cordon run --once` does, by the scenario's clock.
     pub async fn run_once(&mut self) -> Worked {
-        self.poll().await;
+        while self.poll().await.more {}
         self.settle(seconds(10)).await
     }
 
@@ -398,7 +404,8 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
         lookback: setup.lookback,
         channels,
         portal: connection.endpoints.portal.clone(),
-        store: store.clone(),
+        queue: Arc::new(store.clone()),
+        state: Arc::new(store.clone()),
         clock: None,
     });
     (host, calls, connection.tenant)

@@ -56,7 +56,7 @@ impl Demo {
         show::line("Cordon demo: a simulated tenant, the shipped playbook, mode `enforce`.");
         let polled = host.poll(start).await?;
         show::line(&format!("One poll found {} alerts.\n", polled.announced));
-        let worked = follow(&host, &simulator, start).await?;
+        let worked = follow(&host, &store, &simulator, start).await?;
 
         let state = State::new(Arc::new(store));
         let end = start.checked_add(FOLLOW).unwrap_or(start);
@@ -109,7 +109,8 @@ impl Demo {
             lookback: SignedDuration::from_hours(1),
             channels,
             portal: connection.endpoints.portal.clone(),
-            store: store.clone(),
+            queue: Arc::new(store.clone()),
+            state: Arc::new(store.clone()),
             clock: None,
         });
         Ok((host, store, connection.tenant))
@@ -117,12 +118,17 @@ impl Demo {
 }
 
 /// Works until nothing is due before [`FOLLOW`] is over, moving the clock instead of waiting.
-async fn follow(host: &Host, simulator: &Simulator, start: Timestamp) -> Result<Worked, Box<dyn Error>> {
+async fn follow(
+    host: &Host,
+    store: &Store,
+    simulator: &Simulator,
+    start: Timestamp,
+) -> Result<Worked, Box<dyn Error>> {
     let end = start.checked_add(FOLLOW)?;
     let mut now = start;
     loop {
         let worked = host.run_until_idle(now).await?;
-        match host.next_due(&worked, now)? {
+        match worked.next_due(store, now)? {
             Some(due) if due <= end => {
                 now = due.max(now.checked_add(SignedDuration::from_millis(100))?);
                 simulator.set_now(now);

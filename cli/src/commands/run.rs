@@ -25,6 +25,10 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 const LOOK: SignedDuration = SignedDuration::from_millis(500);
 const REST: SignedDuration = SignedDuration::from_secs(5);
 
+/// How long it may take to finish what is in hand after an interrupt: longer than a request to isolate and than a mail,
+/// and shorter than the half minute after which others end by force what does not stop.
+const GRACE: SignedDuration = SignedDuration::from_secs(25);
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -55,21 +59,21 @@ impl Run {
         let mode = settings.mode();
         let api = settings.connection.endpoints.api.clone();
         let interval = settings.playbook.settings.poll.interval;
-        let (host, calls) = match host(settings, store) {
+        let (host, calls) = match host(settings, store.clone()) {
             Ok(parts) => parts,
             Err(error) => {
                 return Ending::attention(format!("cannot make an HTTP client: {}", chain(&*error)));
             }
         };
         if self.once {
-            Box::pin(once(&host, &calls, &api, self.json)).await
+            Box::pin(once(&host, &store, &calls, &api, self.json)).await
         } else {
             tracing::info!(
                 mode = mode.as_str(),
                 interval_s = interval.as_secs(),
                 "running; interrupt to stop"
             );
-            Box::pin(forever(&host, interval)).await
+            Box::pin(forever(&host, &store, interval)).await
         }
     }
 }
@@ -86,16 +90,20 @@ pub(crate) fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Bo
         channels: settings.channels,
         reader,
         responder,
-        store,
+        queue: Arc::new(store.clone()),
+        state: Arc::new(store),
         clock: Some(clock::now),
     };
     Ok((Host::new(parts), calls))
 }
 
-async fn once(host: &Host, calls: &Calls, api: &str, json: bool) -> Ending {
+async fn once(host: &Host, store: &Store, calls: &Calls, api: &str, json: bool) -> Ending {
     show::progress("reading alerts …");
-    let polled = host.poll(clock::now()).await;
-    let worked = settle(host).await;
+    let mut polled = host.poll(clock::now()).await;
+    while polled.as_ref().is_ok_and(|polled| polled.more) {
+        polled = host.poll(clock::now()).await;
+    }
+    let worked = settle(host, store).await;
     show::progress("");
     let (mut trouble, bad_settings) = match &polled {
         Ok(_) => (Vec::new(), false),
@@ -126,7 +134,7 @@ async fn once(host: &Host, calls: &Calls, api: &str, json: bool) -> Ending {
 }
 
 /// Works until nothing is due within [`PATIENCE`]. What is left then, and when the first of it is due.
-async fn settle(host: &Host) -> Result<(Worked, Option<Timestamp>), HostError> {
+async fn settle(host: &Host, store: &Store) -> Result<(Worked, Option<Timestamp>), HostError> {
     loop {
         let now = clock::now();
         let worked = host.step(now).await?;
@@ -139,12 +147,12 @@ async fn settle(host: &Host) -> Result<(Worked, Option<Timestamp>), HostError> {
         if worked.messages > 0 {
             continue;
         }
-        match host.next_due(&worked, now)? {
+        match worked.next_due(store, now)? {
             Some(due) if due.duration_since(now) <= PATIENCE => {
                 clock::wait(due.duration_since(now).max(SignedDuration::from_millis(20))).await;
             }
             _ => {
-                let waiting = host.store().next_due(now)?;
+                let waiting = store.next_due(now)?;
                 return Ok((worked, waiting));
             }
         }
@@ -212,13 +220,14 @@ fn asked(error: &PollError, api: &str) -> String {
     }
 }
 
-/// Polls every `interval`, and takes messages as they come, until interrupted. What is in hand is finished first.
-async fn forever(host: &Host, interval: SignedDuration) -> Ending {
+/// Polls every `interval`, and takes messages as they come, until interrupted. What is in hand is finished first, as
+/// far as that takes no longer than [`GRACE`].
+async fn forever(host: &Host, store: &Store, interval: SignedDuration) -> Ending {
     let (stop, stopped) = watch::channel(false);
     let consuming = |queue| consume(host, queue, stopped.clone());
     let all = async {
         tokio::join!(
-            poll(host, interval, stopped.clone()),
+            poll(host, store, interval, stopped.clone()),
             track(host, stopped.clone()),
             join_all(QueueName::ALL.map(consuming)),
         )
@@ -227,8 +236,12 @@ async fn forever(host: &Host, interval: SignedDuration) -> Ending {
         interrupted().await;
         tracing::info!("finishing what is in hand");
         let _ = stop.send(true);
+        clock::wait(GRACE).await;
     };
-    tokio::join!(all, interrupt);
+    tokio::select! {
+        _ = all => {}
+        () = interrupt => tracing::warn!("what is still in hand is given up where it stands: it comes again"),
+    }
     Ending::Done
 }
 
@@ -256,22 +269,25 @@ async fn rest(how_long: SignedDuration, stopped: &mut watch::Receiver<bool>) -> 
     }
 }
 
-async fn poll(host: &Host, interval: SignedDuration, mut stopped: watch::Receiver<bool>) {
+async fn poll(host: &Host, store: &Store, interval: SignedDuration, mut stopped: watch::Receiver<bool>) {
     loop {
         let now = clock::now();
-        match host.poll(now).await {
+        let pace = match host.poll(now).await {
             Ok(polled) => {
-                tracing::info!(announced = polled.announced, set_aside = polled.set_aside, "polled")
+                tracing::info!(announced = polled.announced, set_aside = polled.set_aside, "polled");
+                // What has piled up is read at once.
+                if polled.more { SignedDuration::ZERO } else { interval }
             }
             Err(error) => {
-                tracing::error!(error = chain(&error), "a poll did not finish; the next one goes on there")
+                tracing::error!(error = chain(&error), "a poll did not finish; the next one goes on there");
+                interval
             }
-        }
-        match host.store().clean(now, 1_000) {
+        };
+        match store.clean(now, 1_000) {
             Ok(removed) => tracing::debug!(removed, "expired items removed"),
             Err(error) => tracing::warn!(%error, "expired items were not removed"),
         }
-        if !rest(interval, &mut stopped).await {
+        if !rest(pace, &mut stopped).await {
             return;
         }
     }

@@ -6,6 +6,7 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
     process::Command,
+    time::Duration,
 };
 
 /// Refused with one sentence, before the service was asked.
@@ -38,6 +39,24 @@ fn a_second_run_on_the_same_file_is_refused_while_the_first_goes_on() {
     assert_eq!(first.wait().code, 0);
     site.set("CORDON_STATE", "cordon.db");
     site.cordon(&["run", "--once"]).well();
+}
+
+#[test]
+fn of_several_that_start_at_once_on_a_new_file_one_runs_and_the_others_are_refused() {
+    let site = Site::new(one_high()).enforcing();
+    let mut runs: Vec<Running> = (0..4).map(|_| site.start(&["run"])).collect();
+    wait_until("the mails", || site.mails("cordon-mail").len() == 2);
+    wait_until("the others have ended", || runs.iter_mut().filter_map(Running::has_ended).count() == 3);
+    for mut run in runs {
+        if run.has_ended().is_none() {
+            run.terminate();
+            assert_eq!(run.wait().code, 0);
+        } else {
+            run.wait().complains(2, &["`cordon.db` is in use by another `cordon run`", "CORDON_STATE"]);
+        }
+    }
+    assert_eq!(site.effects(), ["POST isolate"]);
+    site.assert_well_behaved();
 }
 
 #[test]
@@ -189,4 +208,53 @@ fn a_full_disk_is_said_to_be_full_and_the_next_run_finishes() {
     }
     full.complains(1, &["the disk is full", "small/cordon.db", "free some space"]);
     assert_nothing_is_lost(&site, i64::try_from(alerts).unwrap(), &full);
+}
+
+/// The process goes on while the file may not grow beyond this size, and has done everything soon after it may: each
+/// device is isolated once. False where nobody can raise the limit of a process.
+fn goes_on_when_there_is_room_again(most_blocks: u32) -> bool {
+    let alerts = 150;
+    let mut site = Site::new(many_high(alerts)).enforcing().unlimited();
+    let playbook = fs::read_to_string(site.path("own-playbook/playbook.toml")).unwrap();
+    site.write_playbook("playbook.toml", &playbook.replace("[poll]\n", "[poll]\ninterval = \"10s\"\n"));
+    // As above, but a limit that may be raised again.
+    let script = format!("trap '' XFSZ; ulimit -S -f {most_blocks}; exec \"$0\" run");
+    let mut command = site.command("/bin/sh");
+    command.args(["-c", &script, CORDON]);
+    let run = Running::new(command);
+    run.wait_for_log("`cordon.db` cannot be");
+    let raised = Command::new("prlimit").args(["--pid", &run.id().to_string(), "--fsize=unlimited"]).status();
+    if !raised.is_ok_and(|status| status.success()) {
+        return false;
+    }
+    let decided = "SELECT count(*) FROM items WHERE sort LIKE 'case#%'";
+    wait_until("the next poll, and all that it found", || {
+        // What was in hand when nothing could be written is hidden for six minutes: here they are over at once.
+        let state = Connection::open(site.path("cordon.db")).unwrap();
+        state.busy_timeout(Duration::from_secs(10)).unwrap();
+        state.execute("UPDATE messages SET visible_at_us = 0 WHERE in_flight AND receives < 3", []).unwrap();
+        site.query(decided) == i64::try_from(alerts).unwrap()
+            && site.query("SELECT count(*) FROM messages") == 0
+            && site.mails("cordon-mail").len() == 2 * alerts
+    });
+    run.terminate();
+    assert_eq!(run.wait().code, 0);
+    assert_eq!(site.query("SELECT count(*) FROM dead_letters"), 0);
+    assert_eq!(site.effects().len(), alerts, "each device is isolated once");
+    site.assert_well_behaved();
+    true
+}
+
+#[test]
+fn a_run_whose_poll_met_a_full_disk_goes_on_when_there_is_room_again() {
+    if !goes_on_when_there_is_room_again(400) {
+        println!("skipped: there is no prlimit here");
+    }
+}
+
+#[test]
+fn a_run_that_met_a_full_disk_while_acting_goes_on_when_there_is_room_again() {
+    if !goes_on_when_there_is_room_again(3_000) {
+        println!("skipped: there is no prlimit here");
+    }
 }

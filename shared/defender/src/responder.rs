@@ -1,7 +1,9 @@
 //! What changes a tenant. Only `respond` may name [`Responder`].
 //!
 //! Nothing here is ever tried twice, except after a 401, by which the service says that it has not looked at
-//! the request. Each effect goes over a connection of its own.
+//! the request. Each effect goes over a connection of its own. A quota is the app's, whichever device it is spent on:
+//! once it is used up, nothing more is sent on that route before the time that the service said. That is remembered
+//! here and nowhere else: another process finds out for itself.
 
 use crate::{
     ApiError, Failed, Reached,
@@ -11,7 +13,11 @@ use crate::{
 use jiff::Timestamp;
 use model::{ActionId, AlertId, DeviceId, IsolationType, MachineAction};
 use reqwest::Method;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// How long an effect's call may take. Whoever waits for a lost call to be over must wait longer than this.
 pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -20,11 +26,13 @@ pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Responder {
     transport: Transport,
+    /// Until when a route is left alone.
+    used_up: Mutex<BTreeMap<&'static str, Timestamp>>,
 }
 
 impl Responder {
     pub(crate) fn new(transport: Transport) -> Responder {
-        Responder { transport }
+        Responder { transport, used_up: Mutex::default() }
     }
 
     /// Asks the service to isolate a device: "accepted" is not "isolated". The answer may be an action that was
@@ -71,7 +79,7 @@ impl Responder {
         let body = serde_json::json!({ "comment": comment }).to_string();
         let path = format!("/alerts/{}", encoded(alert.as_str()));
         let request = Request { route: "PATCH alert", method: Method::PATCH, path: &path, body: Some(body) };
-        self.transport.send(&request, now, EFFECT_TIMEOUT).await?;
+        self.send(&request, now).await?;
         Ok(())
     }
 
@@ -83,10 +91,27 @@ impl Responder {
         now: Timestamp,
     ) -> Result<MachineAction, Failed> {
         let request = Request { route, method: Method::POST, path, body: Some(body.to_string()) };
-        let body = self.transport.send(&request, now, EFFECT_TIMEOUT).await?;
+        let body = self.send(&request, now).await?;
         wire::read_one(&body, wire::action).map_err(|unreadable| Failed {
             reached: Reached::Yes,
             error: ApiError::Unavailable { why: unreadable.to_string(), reached: Reached::Yes },
         })
+    }
+    /// Sends a request, unless the quota for it is known to be used up.
+    async fn send(&self, request: &Request<'_>, now: Timestamp) -> Result<Vec<u8>, ApiError> {
+        let until = self.used_up().get(request.route).copied();
+        if let Some(until) = until.filter(|until| now < *until) {
+            return Err(ApiError::RateLimited { retry_after: until.duration_since(now) });
+        }
+        let answer = self.transport.send(request, now, EFFECT_TIMEOUT).await;
+        if let Err(ApiError::RateLimited { retry_after }) = &answer {
+            let until = now.checked_add(*retry_after).unwrap_or(Timestamp::MAX);
+            self.used_up().insert(request.route, until);
+        }
+        answer
+    }
+
+    fn used_up(&self) -> MutexGuard<'_, BTreeMap<&'static str, Timestamp>> {
+        self.used_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
-//! The local host: the same steps as everywhere, driven over one [`Store`].
+//! The local host: the same steps as everywhere, in one process, over one queue and one state.
 //!
 //! It has no clock of its own and never sleeps: whoever drives it passes `now` and decides when to come back. It knows
-//! nothing of settings; its parts are built by the program.
+//! nothing of settings, nor that its queue and its state are a [`Store`]; its parts are built by the program.
 
 use crate::Store;
 use defender::{Reader, Responder};
@@ -11,7 +11,9 @@ use model::{Mode, TenantId};
 use notify::Notify;
 use policy::Playbook;
 use poll::{Poll, PollError, Polled};
-use ports::{Count, Queue, QueueBackend, QueueError, QueueName, Settled, State, Tally, dispatch, settle};
+use ports::{
+    Count, Queue, QueueBackend, QueueError, QueueName, Settled, State, StateBackend, Tally, dispatch, settle,
+};
 use respond::Respond;
 use std::sync::Arc;
 use track::{Track, TrackError, Tracked};
@@ -29,12 +31,13 @@ pub struct Parts {
     pub channels: Vec<notify::Channel>,
     /// Where people look at alerts and devices.
     pub portal: String,
-    pub store: Store,
+    pub queue: Arc<dyn QueueBackend>,
+    pub state: Arc<dyn StateBackend>,
     /// What the time is after a step; none where the clock stands still meanwhile.
     pub clock: Option<fn() -> Timestamp>,
 }
 
-/// The steps over one store.
+/// The steps over one queue and one state.
 #[derive(Debug)]
 pub struct Host {
     poll: Poll,
@@ -43,7 +46,7 @@ pub struct Host {
     track: Track,
     notify: Notify,
     tenant: TenantId,
-    store: Store,
+    queue: Arc<dyn QueueBackend>,
     tally: Tally,
     clock: Option<fn() -> Timestamp>,
 }
@@ -54,6 +57,14 @@ pub struct Worked {
     /// Messages that were handled, whatever became of them.
     pub messages: usize,
     pub tracked: Tracked,
+}
+
+impl Worked {
+    /// When there is something to do next; none when only a poll can bring more.
+    pub fn next_due(&self, store: &Store, now: Timestamp) -> Result<Option<Timestamp>, HostError> {
+        let message = store.next_due(now)?;
+        Ok([message, self.tracked.next_look].into_iter().flatten().min())
+    }
 }
 
 /// Why a round could not be finished. What it was about comes again.
@@ -76,11 +87,12 @@ impl Host {
             lookback,
             channels,
             portal,
-            store,
+            queue: backend,
+            state,
             clock,
         } = parts;
-        let queue = Queue::new(Arc::new(store.clone()));
-        let state = State::new(Arc::new(store.clone()));
+        let queue = Queue::new(backend.clone());
+        let state = State::new(state);
         let tally = Tally::default();
         Host {
             poll: Poll {
@@ -122,7 +134,7 @@ impl Host {
                 tally: tally.clone(),
             },
             notify: Notify::new(channels, state, tally.clone(), portal),
-            store,
+            queue: backend,
             tally,
             clock,
         }
@@ -131,10 +143,6 @@ impl Host {
     /// What has happened since this host was made.
     pub fn tally(&self) -> &Tally {
         &self.tally
-    }
-
-    pub fn store(&self) -> &Store {
-        &self.store
     }
 
     /// One poll of the tenant.
@@ -174,12 +182,6 @@ impl Host {
         }
     }
 
-    /// When there is something to do next, after `worked`; none when only a poll can bring more.
-    pub fn next_due(&self, worked: &Worked, now: Timestamp) -> Result<Option<Timestamp>, HostError> {
-        let message = self.store.next_due(now)?;
-        Ok([message, worked.tracked.next_look].into_iter().flatten().min())
-    }
-
     /// A look at every open isolation that is due.
     pub async fn track(&self, now: Timestamp) -> Result<Tracked, HostError> {
         Ok(self.track.run(now).await?)
@@ -188,7 +190,7 @@ impl Host {
     /// Takes one message of a queue through its step, if there is one; how many there were. One at a time, so
     /// that each is handled at a `now` that is its own: what a step derives from it must not be over already.
     pub async fn consume(&self, queue: QueueName, now: Timestamp) -> Result<usize, HostError> {
-        let deliveries = self.store.receive(queue, 1, now).await?;
+        let deliveries = self.queue.receive(queue, 1, now).await?;
         let count = deliveries.len();
         let tenant = &self.tenant;
         for delivery in deliveries {
@@ -203,8 +205,8 @@ impl Host {
                 QueueName::ActionsTaken => self.notify.take(tenant, body, now).await,
             };
             let after = self.clock.map_or(now, |clock| clock());
-            match settle(&self.store, queue, &delivery, disposition, now, after).await? {
-                Settled::Acknowledge => self.store.done(queue, &delivery.receipt).await?,
+            match settle(&*self.queue, queue, &delivery, disposition, now, after).await? {
+                Settled::Acknowledge => self.queue.done(queue, &delivery.receipt).await?,
                 Settled::SetAside => self.tally.one(Count::DeadLetters),
                 Settled::Again => {}
             }

@@ -37,15 +37,19 @@ pub struct Depth {
 impl Store {
     /// When there is something to receive, in any queue: `now` where there is already, none where all are empty.
     pub fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, QueueError> {
+        let mut first = None;
+        for queue in QueueName::ALL {
+            first = self.next_due_in(queue, now)?.into_iter().chain(first).min();
+        }
+        Ok(first)
+    }
+
+    /// The same of one queue.
+    pub fn next_due_in(&self, queue: QueueName, now: Timestamp) -> Result<Option<Timestamp>, QueueError> {
         let first: Option<i64> = self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT min(visible_at_us) FROM messages WHERE queue = ?1")?;
-            let mut first = None;
-            for queue in QueueName::ALL {
-                let due: Option<i64> = statement.query_row([queue.as_str()], |row| row.get(0))?;
-                first = due.into_iter().chain(first).min();
-            }
-            Ok(first)
+            connection
+                .prepare_cached("SELECT min(visible_at_us) FROM messages WHERE queue = ?1")?
+                .query_row([queue.as_str()], |row| row.get(0))
         })?;
         Ok(first.map(|first| time(first).max(now)))
     }

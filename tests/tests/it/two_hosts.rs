@@ -1,13 +1,13 @@
 //! Stories that are told on both hosts, and end in the same decisions and effects: the steps on one machine, and the
 //! functions that template.yaml deploys. The deployed ones run by `scripts/aws-e2e`, with what only can happen there:
-//! a rotated secret, a killed function, a permission taken away; and at the end `by_hand.rs`.
+//! a rotated secret, a killed function, a permission taken away; and at the end `by_hand.rs` and `killed_on_aws.rs`.
 //!
 //! One tenant hears all stories, one after the other, each about devices of its own. A table at the end counts what
 //! came of them; it is the same for both hosts.
 
 #![expect(clippy::print_stdout, reason = "the table is what scripts/aws-e2e ends with")]
 
-use crate::by_hand;
+use crate::{by_hand, killed_on_aws};
 use jiff::{SignedDuration, Timestamp};
 use model::{Answer, Cause, Effect, EffectRequested, EffectState, Envelope, MessageId, Wanted};
 use ports::{Answered, Brakes, QueueName, Said, Stored, Write};
@@ -63,6 +63,7 @@ async fn the_stories_end_the_same_on_aws() {
     )
     .await;
     by_hand::told(&mut deployed).await;
+    killed_on_aws::told(&mut deployed).await;
 }
 
 async fn told_on_both<S: Stage>(stage: &mut S) {
