@@ -86,6 +86,44 @@ pub(crate) fn device(text: &str) -> Result<DeviceId, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// What somebody may type, or paste: any text, a time or an id that is nearly one, and what is very long.
+    fn anything() -> impl Strategy<Value = String> {
+        prop_oneof![
+            ".{0,400}",
+            "[-+P]?[0-9]{0,25}[.,]?[0-9]{0,12} ?(ns|ms|s|m|h|d|y|H|T|M|S)? ?[0-9]{0,3}(h|m|s)?( ago)?",
+            "[0-9a-fA-F]{38,42}",
+            ("[a-z0-9\u{202e}]", 0_usize..5_000).prop_map(|(piece, times)| piece.repeat(times)),
+        ]
+    }
+
+    /// The shell shows it, so it must be one line of honest text.
+    fn is_sayable(error: &str) -> bool {
+        !error.contains(char::is_control) && error.chars().count() < 400
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_typed_is_refused_in_a_sentence_or_within_its_bounds(text in anything()) {
+            match wait(&text) {
+                Ok(time) => prop_assert!(time >= SignedDuration::ZERO && time <= SignedDuration::from_mins(30)),
+                Err(error) => prop_assert!(is_sayable(&error)),
+            }
+            match comment(&text) {
+                Ok(line) => prop_assert!(!line.is_empty() && line.chars().count() <= MAX_COMMENT),
+                Err(error) => prop_assert!(is_sayable(&error)),
+            }
+            match name(&text) {
+                Ok(line) => prop_assert!(!line.is_empty() && line.chars().count() <= 80),
+                Err(error) => prop_assert!(is_sayable(&error)),
+            }
+            match device(&text) {
+                Ok(id) => prop_assert_eq!(id.as_str(), text.to_lowercase()),
+                Err(error) => prop_assert!(is_sayable(&error), "{}", error),
+            }
+        }
+    }
 
     #[test]
     fn a_reason_says_something_on_one_line() {

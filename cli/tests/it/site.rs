@@ -316,6 +316,11 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
+    /// The code with which it has ended; none while it runs.
+    pub(crate) fn has_ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
+    }
+
     #[track_caller]
     pub(crate) fn wait(mut self) -> Ended {
         wait_until("the end of the process", || self.child.try_wait().unwrap().is_some());

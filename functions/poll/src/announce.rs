@@ -6,9 +6,10 @@ use crate::{Poll, PollError, Polled, read::Round};
 use defender::{AlertPage, Unreadable};
 use jiff::Timestamp;
 use model::{
-    Alert, AlertFound, AlertId, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Revision, one_line,
+    Alert, AlertFound, AlertId, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Mode, Revision,
+    one_line,
 };
-use ports::{Announced, Count, Key, MAX_COMMIT, QueueError, QueueName, Stored, Write};
+use ports::{Announced, Count, Expect, Key, MAX_COMMIT, QueueError, QueueName, Stored, Write};
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, HashMap},
@@ -25,7 +26,9 @@ const BATCH: usize = 500;
 pub(crate) struct News {
     pub(crate) message: Envelope<AlertFound>,
     key: Key,
-    before: Option<Stored<Announced>>,
+    before: Option<Announced>,
+    /// What must be there for `after` to be written.
+    expect: Expect,
     after: Announced,
 }
 
@@ -34,7 +37,7 @@ impl News {
     /// is not late.
     fn fills_in(&self) -> bool {
         let before = self.before.as_ref();
-        before.is_some_and(|before| before.value.evidence.is_empty() && !self.after.evidence.is_empty())
+        before.is_some_and(|before| before.evidence.is_empty() && !self.after.evidence.is_empty())
     }
 }
 
@@ -65,12 +68,12 @@ impl Poll {
             let (messages, notes): (Vec<_>, Vec<_>) = news
                 .by_ref()
                 .take(BATCH)
-                .map(|news| (news.message, (news.key, news.before, news.after)))
+                .map(|news| (news.message, (news.key, news.expect, news.after)))
                 .unzip();
             let results = self.queue.send(QueueName::AlertsFound, &messages, now).await;
             let mut writes = Vec::new();
             let mut failures = Vec::new();
-            for ((result, message), (key, before, after)) in results.into_iter().zip(&messages).zip(notes) {
+            for ((result, message), (key, expect, after)) in results.into_iter().zip(&messages).zip(notes) {
                 match result {
                     Ok(()) => {
                         round.polled.announced += 1;
@@ -88,7 +91,7 @@ impl Poll {
                     }
                 }
                 let expires = Announced::expires(now);
-                writes.push(Write::put(key, &after, Stored::expected(before.as_ref()), expires)?);
+                writes.push(Write::put(key, &after, expect, expires)?);
             }
             for some in writes.chunks(MAX_COMMIT) {
                 self.state.commit(some, now).await?;
@@ -116,34 +119,36 @@ impl Poll {
         let mut alerts: Vec<Alert> = latest.into_values().collect();
         alerts.sort_by(|a, b| (a.updated, &a.id).cmp(&(b.updated, &b.id)));
         let keys: Vec<Key> = alerts.iter().map(|alert| Announced::key(&self.tenant, &alert.id)).collect();
-        let known = self.state.batch_get::<Announced>(&keys, now).await?;
+        let known = self.state.batch_get_readable(&keys, now).await?;
         let pairs = alerts.into_iter().zip(keys).zip(known);
-        Ok(pairs.filter_map(|((alert, key), before)| self.news_of(alert, key, before, now)).collect())
+        Ok(pairs.filter_map(|((alert, key), known)| self.news_of(alert, key, known, now)).collect())
     }
 
     fn news_of(
         &self,
         mut alert: Alert,
         key: Key,
-        before: Option<Stored<Announced>>,
+        (before, expect): (Option<Stored<Announced>>, Expect),
         now: Timestamp,
     ) -> Option<News> {
-        let mut evidence = before.as_ref().map(|before| before.value.evidence.clone()).unwrap_or_default();
+        let before = before.map(|before| before.value);
+        let mut evidence = before.as_ref().map(|before| before.evidence.clone()).unwrap_or_default();
         let brought: BTreeSet<EvidenceIdentity> =
             EvidenceIdentity::all(&alert).into_iter().take(Announced::MAX_EVIDENCE).collect();
         // Absent evidence means unchanged; evidence that has been seen stays seen.
         let current = if brought.is_empty() { evidence.clone() } else { brought };
         evidence.extend(current.iter().cloned());
         let revision = Revision::of(&alert, &current);
-        let mut revisions = before.as_ref().map(|before| before.value.revisions.clone()).unwrap_or_default();
+        let mut revisions = before.as_ref().map(|before| before.revisions.clone()).unwrap_or_default();
         if revisions.contains(&revision) {
             return None;
         }
         revisions.push(revision.clone());
         let excess = revisions.len().saturating_sub(Announced::MAX_REVISIONS);
         revisions.drain(..excess);
-        let first_seen =
-            before.as_ref().map_or(FirstSeen { at: now, mode: self.mode }, |before| before.value.first_seen);
+        // Where it stands written and cannot be read, it may have been seen while only observing: doubt means no.
+        let mode = if expect == Expect::Absent { self.mode } else { Mode::Observe };
+        let first_seen = before.as_ref().map_or(FirstSeen { at: now, mode }, |before| before.first_seen);
 
         alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * current.len()));
         let devices = alert.device.iter().cloned().collect();
@@ -152,7 +157,7 @@ impl Poll {
         let identity = [id.as_str(), revision.as_str()];
         let body = AlertFound { alert, revision: revision.clone(), evidence: current, devices, first_seen };
         let message = Envelope::new(&self.tenant, &identity, &trace, now, body);
-        Some(News { message, key, before, after: Announced { first_seen, revisions, evidence } })
+        Some(News { message, key, before, expect, after: Announced { first_seen, revisions, evidence } })
     }
 
     async fn set_one_aside(&self, what: &str, reason: &str, now: Timestamp) -> Result<(), PollError> {

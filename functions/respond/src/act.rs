@@ -6,7 +6,7 @@
 
 use crate::{
     Respond, SOON, Stop, Work,
-    claims::{Let, Requesting, accepted, is_spent, next_look},
+    claims::{Let, Requesting, accepted, asks_again_in, is_spent, next_look},
     if_readable, later,
     orders::{UNCLEAR, is_releasing, under_way, while_releasing},
     standing::{Standing, standing},
@@ -294,7 +294,7 @@ impl Respond {
             Heard::No(error) => error,
         };
         let why = failed.to_string();
-        if let Some(wait) = failed.passes_in() {
+        if let Some(wait) = asks_again_in(&failed, &held.value) {
             let until = later(work.now, wait);
             self.after(&held, Event::NotReached { not_before: until }, work.now).await?;
             return Err(Stop::Defer { until, why });

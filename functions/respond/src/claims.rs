@@ -2,8 +2,8 @@
 //!
 //! What moves a claim stands in `ports`: the transition in its ledger, the writes in its claims.
 
-use crate::{READ_BUDGET, Respond, Stop, Work, if_readable, later};
-use defender::EFFECT_TIMEOUT;
+use crate::{READ_BUDGET, Respond, SOON, Stop, Work, if_readable, later};
+use defender::{ApiError, EFFECT_TIMEOUT};
 use jiff::{SignedDuration, Timestamp};
 use model::{ActionId, DeviceId, Effect, EffectState, IsolationType};
 use ports::{Acted, Claim, Claims, Event, Expect, Fleet, Gate, NewClaim, Permit, Stored, Wish, Write};
@@ -162,6 +162,19 @@ pub(crate) fn accepted(action: &ActionId, now: Timestamp) -> Event {
 /// Whether nothing can come of a claim any more but what is recorded: the next effect needs a new generation.
 pub(crate) fn is_spent(state: EffectState) -> bool {
     state != EffectState::Claimed && !state.is_unanswered()
+}
+
+/// How often a device is asked for of which the service says that it is not there.
+const ASKED_IN_DOUBT: u32 = 3;
+
+/// When to ask again for what the service surely has not taken; none where its answer is final. A 404 for a device that
+/// was read a moment ago is no such answer at once: the service is reported to give one now and then for what exists
+/// (MicrosoftDocs/microsoft-365-docs#13047).
+pub(crate) fn asks_again_in(error: &ApiError, claim: &Claim) -> Option<SignedDuration> {
+    match error {
+        ApiError::NotFound(_) if claim.attempt < ASKED_IN_DOUBT => Some(SOON),
+        error => error.passes_in(),
+    }
 }
 
 /// When to look again for the machine action of a request without an answer: ever more rarely, because many devices

@@ -6,7 +6,7 @@
 use crate::{
     Respond, SOON, Stop, Work,
     act::{Fresh, Heard, by_order, hint, not_yet},
-    claims::{Let, QUIET, accepted, next_look},
+    claims::{Let, QUIET, accepted, asks_again_in, next_look},
     later,
     standing::{Standing, standing},
 };
@@ -468,7 +468,7 @@ impl Respond {
             }
             Heard::No(error) => {
                 let why = error.to_string();
-                if let Some(wait) = error.passes_in() {
+                if let Some(wait) = asks_again_in(&error, &held.value) {
                     let until = later(now, wait);
                     self.after(&held, Event::NotReached { not_before: until }, now).await?;
                     return Err(Stop::Defer { until, why });

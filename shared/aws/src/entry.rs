@@ -20,6 +20,9 @@ const LAST_MARGIN: SignedDuration = SignedDuration::from_millis(500);
 /// When a message is begun anew whose step was given up.
 const REST: SignedDuration = SignedDuration::from_secs(30);
 
+/// What the schedule sends: any JSON, of which nothing is read.
+pub type Tick = IgnoredAny;
+
 impl Function {
     /// A function over these backends.
     pub fn new(tenant: TenantId, sqs: SqsQueue, state: State) -> Function {
@@ -50,7 +53,7 @@ impl Function {
         E: error::Error,
     {
         let step = &step;
-        run(service_fn(|_: LambdaEvent<IgnoredAny>| async move {
+        run(service_fn(|_: LambdaEvent<Tick>| async move {
             match step(clock()).await {
                 Ok(outcome) => {
                     tracing::info!(?outcome, "done");

@@ -22,6 +22,8 @@ mod state;
 
 pub use aws_config::SdkConfig;
 pub use config::config;
+#[cfg(feature = "lambda")]
+pub use entry::Tick;
 pub use mail::SesMail;
 pub use queue::{Addresses, SqsQueue};
 pub use secrets::Secrets;

@@ -195,18 +195,7 @@ impl Tokens {
         let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;
-        if status.is_success() {
-            let granted: Granted = serde_json::from_slice(&body)
-                .map_err(|_| self.unavailable("the answer is not a token response".to_owned()))?;
-            let life = SignedDuration::from_secs(granted.expires_in.clamp(0, 86_400)) - EARLY;
-            let until = now.checked_add(life).unwrap_or(now);
-            return Ok((AccessToken { secret: granted.access_token }, until));
-        }
-        let denied: Denied = serde_json::from_slice(&body).unwrap_or_default();
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || denied.error.is_empty() {
-            return Err(self.unavailable(format!("it answered {}", status.as_u16())));
-        }
-        Err(refused(&denied, now))
+        token_answer(&self.host(), status, &body, now)
     }
 
     /// The request's body. A function of its own because the serializer must not be kept across an `await`: the
@@ -221,9 +210,35 @@ impl Tokens {
     }
 
     fn unavailable(&self, why: String) -> TokenError {
-        let host = url::Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        TokenError::Unavailable { host: host.unwrap_or_default(), why }
+        TokenError::Unavailable { host: self.host(), why }
     }
+
+    fn host(&self) -> String {
+        let host = url::Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_default()
+    }
+}
+
+/// What an answer of the token endpoint at `host` says: a token and until when it is used, or why there is none.
+pub fn token_answer(
+    host: &str,
+    status: StatusCode,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(AccessToken, Timestamp), TokenError> {
+    let unavailable = |why: String| TokenError::Unavailable { host: host.to_owned(), why };
+    if status.is_success() {
+        let granted: Granted = serde_json::from_slice(body)
+            .map_err(|_| unavailable("the answer is not a token response".to_owned()))?;
+        let life = SignedDuration::from_secs(granted.expires_in.clamp(0, 86_400)) - EARLY;
+        let until = now.checked_add(life).unwrap_or(now);
+        return Ok((AccessToken { secret: granted.access_token }, until));
+    }
+    let denied: Denied = serde_json::from_slice(body).unwrap_or_default();
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() || denied.error.is_empty() {
+        return Err(unavailable(format!("it answered {}", status.as_u16())));
+    }
+    Err(refused(&denied, now))
 }
 
 /// What Entra's error codes mean for whoever set Cordon up.

@@ -30,15 +30,15 @@ impl Unreadable {
 
 /// A list's readable records, the unreadable ones, and whether the service says that there is more.
 #[derive(Debug)]
-pub(crate) struct Listed<T> {
-    pub(crate) records: Vec<T>,
-    pub(crate) unreadable: Vec<Unreadable>,
-    pub(crate) has_next_link: bool,
+pub struct Listed<T> {
+    pub records: Vec<T>,
+    pub unreadable: Vec<Unreadable>,
+    pub has_next_link: bool,
 }
 
 impl<T> Listed<T> {
     /// How many records came, readable or not.
-    pub(crate) fn returned(&self) -> usize {
+    pub fn returned(&self) -> usize {
         self.records.len() + self.unreadable.len()
     }
 }
@@ -52,16 +52,19 @@ pub(crate) fn read_list<T>(
     struct Body<'a> {
         #[serde(borrow)]
         value: Vec<&'a RawValue>,
-        #[serde(rename = "@odata.nextLink", default)]
-        next_link: Option<Value>,
+        #[serde(rename = "@odata.nextLink", default, borrow)]
+        next_link: Option<&'a RawValue>,
     }
     let text = String::from_utf8_lossy(body);
-    let body: Body<'_> = serde_json::from_str(&text)
-        .map_err(|error| Unreadable::new("value", one_line(&error.to_string(), 160)))?;
+    // What serde says of JSON of another shape may quote it, and something in between may have echoed the token.
+    let body: Body<'_> = serde_json::from_str(&text).map_err(|error| match error.is_data() {
+        true => Unreadable::new("value", "the body is not an object with one list of that name"),
+        false => Unreadable::new("value", one_line(&error.to_string(), 160)),
+    })?;
     let mut listed = Listed {
         records: Vec::with_capacity(body.value.len()),
         unreadable: Vec::new(),
-        has_next_link: body.next_link.is_some_and(|link| link.is_string()),
+        has_next_link: body.next_link.is_some_and(|link| link.get().starts_with('"')),
     };
     for (index, raw) in body.value.iter().enumerate() {
         match parse(raw.get()).and_then(|value| read(&value)) {
@@ -86,8 +89,75 @@ pub(crate) fn read_one<T>(
 
 fn parse(text: &str) -> Result<Value, Unreadable> {
     serde_json::from_str(text)
-        .or_else(|error| serde_json::from_str(&without_lone_surrogates(text)).map_err(|_| error))
+        .or_else(|error| serde_json::from_str(&readable(text)).map_err(|_| error))
         .map_err(|error| Unreadable::new("", one_line(&error.to_string(), 160)))
+}
+
+/// How deep a record may be nested: a strict reader goes to 127.
+const MAX_DEPTH: usize = 100;
+
+/// What is JSON and stops a strict reader all the same, made readable. Half a character becomes `\ufffd`. A number that
+/// is too large for any type, and what is nested too deep, become `true`, which no field here takes: where Cordon reads
+/// the field it is noted, and where it does not, nothing is lost.
+fn readable(text: &str) -> String {
+    let mut readable = String::with_capacity(text.len());
+    let (mut rest, mut depth) = (text, 0_usize);
+    while let Some(first) = rest.chars().next() {
+        let is_too_deep = matches!(first, '[' | '{') && depth == MAX_DEPTH;
+        let length = match first {
+            '"' => string_length(rest),
+            '-' | '0'..='9' => rest.find(|c: char| !is_of_number(c)).unwrap_or(rest.len()),
+            _ if is_too_deep => nested_length(rest),
+            _ => first.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        match first {
+            '"' => readable.push_str(&without_lone_surrogates(token)),
+            _ if is_too_deep || token.parse().is_ok_and(f64::is_infinite) => readable.push_str("true"),
+            _ => readable.push_str(token),
+        }
+        match first {
+            '[' | '{' if !is_too_deep => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        rest = after;
+    }
+    readable
+}
+
+fn is_of_number(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E')
+}
+
+/// How long the JSON string is that a text begins with, its quotation marks included.
+fn string_length(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            '"' if !is_escaped => return at + 1,
+            _ => is_escaped = c == '\\' && !is_escaped,
+        }
+    }
+    text.len()
+}
+
+/// How long the array or object is that a text begins with.
+fn nested_length(text: &str) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let first = rest.chars().next().unwrap_or_default();
+        at += if first == '"' { string_length(rest) } else { first.len_utf8() };
+        match first {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
 }
 
 /// Escapes such as `\ud83d` that are half of a character make a JSON text unreadable to strict readers; a file
@@ -471,10 +541,41 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_no_list_is_not_quoted() {
+        for body in [r#""Bearer hunter2""#, r#"{"value":"hunter2"}"#, r#"{"value":[],"value":[]}"#, "7", "{}"]
+        {
+            let error = read_list(body.as_bytes(), alert).unwrap_err().to_string();
+            assert!(error.contains("not an object with one list") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
     fn half_a_character_in_a_title_is_replaced() {
         let body = r#"{"value":[{"id":"a","title":"x\ud83dy \\ud83d \ud83d\ude00 \udc00"}]}"#;
         let listed = read_list(body.as_bytes(), alert).unwrap();
         assert_eq!(listed.records[0].title, "x\u{fffd}y \\ud83d 😀 \u{fffd}");
+    }
+
+    #[test]
+    fn a_number_that_no_type_holds_is_its_fields_fault_alone() {
+        let body =
+            r#"{"value":[{"id":"a","title":"T","evidence":[{"processId":-1e999}],"unknown":[9e999]}]}"#;
+        let listed = read_list(body.as_bytes(), alert).unwrap();
+        assert_eq!(listed.records[0].title, "T");
+        assert_eq!(listed.records[0].unreadable.len(), 1, "{:?}", listed.records);
+        assert!(listed.records[0].unreadable[0].starts_with("evidence[0].processId"));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_its_fields_fault_alone() {
+        let deep = format!(r#"{}"]\"]"{}"#, "[".repeat(5_000), "]".repeat(5_000));
+        let body =
+            format!(r#"{{"id":"a","title":"T","unknown":{deep},"relatedUser":{deep},"severity":"High"}}"#);
+        let alert = read_one(body.as_bytes(), alert).unwrap();
+        assert_eq!((alert.title.as_str(), alert.severity), ("T", Some(model::Severity::High)));
+        assert_eq!(alert.unreadable.len(), 1, "{:?}", alert.unreadable);
+        let list = format!(r#"{{"value":[],"@odata.nextLink":{deep}}}"#);
+        assert!(!read_list(list.as_bytes(), device).unwrap().has_next_link);
     }
 
     #[test]
@@ -537,6 +638,12 @@ mod tests {
         fn repairing_surrogates_leaves_good_json_alone(text in ".{0,40}") {
             let json = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(without_lone_surrogates(&json).into_owned(), json);
+        }
+
+        #[test]
+        fn what_can_be_read_strictly_is_left_as_it_is(value in any_json()) {
+            let json = value.to_string();
+            prop_assert_eq!(readable(&json), json);
         }
 
         #[test]

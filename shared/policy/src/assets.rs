@@ -4,7 +4,7 @@
 //! never by its name.
 
 use crate::{
-    problems::Source,
+    problems::{Problems, Source},
     section::{Reader, Section, name},
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -24,6 +24,13 @@ pub struct AssetList {
 }
 
 impl AssetList {
+    /// Reads the text of `assets.toml` alone.
+    pub fn parse(text: &str) -> Result<Vec<AssetList>, Problems> {
+        let mut problems = Vec::new();
+        let lists = parse(text, &mut problems);
+        if problems.is_empty() { Ok(lists) } else { Err(Problems::new(problems)) }
+    }
+
     /// How many devices, groups and tags it names.
     pub fn entries(&self) -> usize {
         self.devices.len() + self.groups.len() + self.tags.len()

@@ -8,8 +8,21 @@ use std::{fmt, ops::Range, path::Path};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<String>);
 
+/// The most problems that are said at once: whoever has more mends these first.
+pub(crate) const MOST_PROBLEMS: usize = 50;
+
+/// The most that Cedar's own words may be, in characters.
+const MOST_SAID: usize = 600;
+
+/// The most of a line that is shown, in characters.
+const MOST_SHOWN: usize = 160;
+
 impl Problems {
-    pub(crate) fn new(problems: Vec<String>) -> Problems {
+    pub(crate) fn new(mut problems: Vec<String>) -> Problems {
+        if problems.len() > MOST_PROBLEMS {
+            problems.truncate(MOST_PROBLEMS);
+            problems.push("there are more problems than these".to_owned());
+        }
         Problems(problems)
     }
 
@@ -78,13 +91,16 @@ impl<'a> Source<'a> {
         hint: Option<&str>,
     ) -> String {
         let Place { line, column, shown } = self.place(span.start);
-        let shown: String = shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let marked = self.text.get(span.clone()).unwrap_or_default();
         let width = marked.lines().next().unwrap_or_default().chars().count().max(1);
+        let (shown, indent) = window(shown, column.saturating_sub(1));
+        let width = width.min(shown.chars().count().saturating_sub(indent).max(1));
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let (indent, carets) = (" ".repeat(column.saturating_sub(1)), "^".repeat(width));
-        let mut text = self.problem(span.start, what);
+        let (indent, carets) = (" ".repeat(indent), "^".repeat(width));
+        let said = |words: &dyn fmt::Display| model::one_line(&words.to_string(), MOST_SAID);
+        let (label, hint) = (label.map(|label| said(&label)), hint.map(|hint| said(&hint)));
+        let mut text = self.problem(span.start, said(&what));
         text.push_str(&format!("\n {number} | {shown}\n {margin} | {indent}{carets}"));
         if let Some(label) = label {
             text.push_str(&format!(" {label}"));
@@ -94,6 +110,23 @@ impl<'a> Source<'a> {
         }
         text
     }
+}
+
+/// What is shown of a line around a place in it, and how far in the place is then. What a terminal would act upon, or
+/// not show, is a blank.
+fn window(line: &str, before: usize) -> (String, usize) {
+    let blank = |c: char| if model::one_line(c.encode_utf8(&mut [0; 4]), 1).is_empty() { ' ' } else { c };
+    let start =
+        if line.chars().nth(MOST_SHOWN).is_some() { before.saturating_sub(MOST_SHOWN / 2) } else { 0 };
+    let mut rest = line.chars().skip(start).map(blank);
+    let mut shown: String = rest.by_ref().take(MOST_SHOWN).collect();
+    if rest.next().is_some() {
+        shown.push('…');
+    }
+    if start > 0 {
+        shown.insert(0, '…');
+    }
+    (shown, before - start + usize::from(start > 0))
 }
 
 /// What was probably meant by an unknown word, as the end of a sentence.
@@ -136,6 +169,23 @@ mod tests {
         assert_eq!(hint("intervall", &["interval", "overlap"]), "did you mean `interval`?");
         assert_eq!(hint("Mode", &["mode", "poll"]), "did you mean `mode`?");
         assert_eq!(hint("limits", &["mode", "poll"]), "known here: `mode`, `poll`");
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_place_is_shown() {
+        let text = format!("{}bad{}", "x".repeat(5_000), "y".repeat(5_000));
+        let shown = Source { file: "x", text: &text }.pointed_problem(&(5_000..5_003), "is bad", None, None);
+        let lines: Vec<&str> = shown.lines().collect();
+        let at = lines[1].chars().position(|c| c == 'b').unwrap();
+        assert_eq!(lines[2].chars().position(|c| c == '^'), Some(at), "{shown}");
+        assert!(lines[1].contains("bad") && lines[1].ends_with("y…") && shown.len() < 500, "{shown}");
+    }
+
+    #[test]
+    fn a_file_full_of_problems_is_said_to_have_more() {
+        let problems = Problems::new(vec!["a problem".to_owned(); 1_000]);
+        assert_eq!(problems.iter().count(), MOST_PROBLEMS + 1);
+        assert!(problems.iter().last().unwrap().contains("more"));
     }
 
     #[test]

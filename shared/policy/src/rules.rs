@@ -193,6 +193,11 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
             return None;
         }
     };
+    if let Some(at) = too_deep(text) {
+        let what = format!("it is nested deeper than {MAX_DEPTH} levels");
+        problems.push(source.pointed_problem(&(at..at + 1), what, None, Some("split the policy")));
+        return None;
+    }
     let parsed: PolicySet = match text.parse() {
         Ok(parsed) => parsed,
         Err(errors) => {
@@ -246,6 +251,54 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
 
     let by_id = rules.iter().enumerate().map(|(i, rule)| (rule.id.clone(), i)).collect();
     Some(Rules { rules, by_id, policies, permits, schema, names })
+}
+
+/// How deep a policy may be nested. Cedar's parser calls itself for each level, and a process whose stack is full ends
+/// without a word about why.
+const MAX_DEPTH: usize = 100;
+
+/// Where the text is nested deeper than that, by its brackets and by an `if` within an `if`. Texts and comments do not
+/// count.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut brackets, mut ifs) = (0_usize, 0_usize);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => string_length(rest),
+            '/' if rest.starts_with("//") => rest.find(['\n', '\r']).unwrap_or(rest.len()),
+            _ if is_of_word(first) => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        match token {
+            "(" | "[" | "{" => brackets += 1,
+            ")" | "]" | "}" => brackets = brackets.saturating_sub(1),
+            "if" => ifs += 1,
+            ";" => ifs = 0,
+            _ => {}
+        }
+        if brackets > MAX_DEPTH || ifs > MAX_DEPTH {
+            return Some(text.len() - rest.len());
+        }
+        rest = after;
+    }
+    None
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// How long the text in quotes is that a policy goes on with, its quotation marks included.
+fn string_length(rest: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            '"' if !is_escaped => return at + 1,
+            _ => is_escaped = c == '\\' && !is_escaped,
+        }
+    }
+    rest.len()
 }
 
 /// The policies in the order of the file, which Cedar numbers `policy0`, `policy1`, ….

@@ -2,7 +2,7 @@
 //!
 //! Deserialising by serde would stop at the first. This knows no key of its own.
 
-use crate::problems::{Source, hint, listed};
+use crate::problems::{MOST_PROBLEMS, Source, hint, listed};
 use jiff::SignedDuration;
 use toml::de::{DeTable, DeValue};
 
@@ -13,8 +13,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// One more than are said is enough to know that there are more. Finding a place costs as much as the file is long.
     pub(crate) fn problem(&mut self, at: usize, what: impl std::fmt::Display) {
-        self.problems.push(self.source.problem(at, what));
+        if self.problems.len() <= MOST_PROBLEMS {
+            self.problems.push(self.source.problem(at, what));
+        }
     }
 }
 
@@ -178,13 +181,19 @@ impl<'a> Section<'a> {
     }
 }
 
+/// The longest name: it stands in keys of the state.
+const MAX_NAME: usize = 60;
+
 /// Reads a name that other things refer to: lower case letters, digits and dashes.
 pub(crate) fn name<'a>(reader: &mut Reader<'_>, section: Section<'a>) -> Option<Word<'a>> {
     let word = section.needed(reader, "name")?;
-    let good = word.text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let of_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let good = word.text.bytes().all(of_name) && word.text.len() <= MAX_NAME;
     if !good {
-        let found = model::one_line(word.text, 60);
-        let what = format!("`{found}` cannot be a name: lower case letters, digits and dashes only");
+        let found = model::one_line(word.text, MAX_NAME);
+        let what = format!(
+            "`{found}` cannot be a name: lower case letters, digits and dashes only, at most {MAX_NAME}"
+        );
         reader.problem(word.at, what);
     }
     good.then_some(word)

@@ -192,11 +192,14 @@ impl Default for Settings {
 impl Settings {
     /// Reads `playbook.toml` of a folder alone, for whoever needs no policy.
     pub fn read(folder: &Path) -> Result<Settings, Problems> {
+        let text = read_file(folder, crate::PLAYBOOK).map_err(|problem| Problems::new(vec![problem]))?;
+        Settings::parse(&text)
+    }
+
+    /// Reads the text of `playbook.toml` alone.
+    pub fn parse(text: &str) -> Result<Settings, Problems> {
         let mut problems = Vec::new();
-        let settings = match read_file(folder, crate::PLAYBOOK) {
-            Ok(text) => parse(&text, &mut problems),
-            Err(problem) => return Err(Problems::new(vec![problem])),
-        };
+        let settings = parse(text, &mut problems);
         if problems.is_empty() { Ok(settings) } else { Err(Problems::new(problems)) }
     }
 }

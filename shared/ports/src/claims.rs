@@ -79,24 +79,11 @@ impl Claims<'_> {
         now: Timestamp,
     ) -> Result<Vec<Stored<Claim>>, StateError> {
         let keys: Vec<_> = devices.map(|device| Claim::key(self.tenant, device)).collect();
-        let claims = match self.state.batch_get(&keys, now).await {
-            Err(StateError::Unreadable { .. }) => self.readable(&keys, now).await?,
-            claims => claims?.into_iter().flatten().collect(),
-        };
-        Ok(claims.into_iter().filter(|claim| is_so(&claim.value)).collect())
-    }
-
-    async fn readable(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Stored<Claim>>, StateError> {
-        let mut claims = Vec::new();
-        for key in keys {
-            match self.state.get(key, now).await {
-                Err(error @ StateError::Unreadable { .. }) => {
-                    tracing::error!(%error, "a claim cannot be read: how its device stands is not known");
-                }
-                claim => claims.extend(claim?),
-            }
-        }
-        Ok(claims)
+        let claims = self.state.batch_get_readable(&keys, now).await?.into_iter();
+        Ok(claims
+            .filter_map(|(claim, _)| claim)
+            .filter(|claim: &Stored<Claim>| is_so(&claim.value))
+            .collect())
     }
 
     pub async fn brakes(&self, now: Timestamp) -> Result<(Brakes, Expect), StateError> {

@@ -181,6 +181,23 @@ impl State {
         items.into_iter().map(|item| item.map(read).transpose()).collect()
     }
 
+    /// Like [`State::batch_get`], but one row that cannot be read does not stand for all: it counts as absent, with an
+    /// error in the log. Beside each, what a write that replaces it must expect.
+    pub async fn batch_get_readable<T: DeserializeOwned>(
+        &self,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<(Option<Stored<T>>, Expect)>, StateError> {
+        let items = self.backend.batch_get(keys, now).await?;
+        let readable = |item: Option<Item>| {
+            let Some(item) = item else { return (None, Expect::Absent) };
+            let expect = Expect::Is(item.version);
+            let stored = read(item).inspect_err(|error| tracing::error!(%error, "a row is passed over"));
+            (stored.ok(), expect)
+        };
+        Ok(items.into_iter().map(readable).collect())
+    }
+
     /// Every value of a partition whose sort key begins with `prefix`.
     pub async fn query_all<T: DeserializeOwned>(
         &self,

@@ -1,9 +1,9 @@
 //! Tortures Cordon with lives drawn from seeds, and says what was done to it and what came of that.
 //!
-//! Only arguments and the order of work stand here. The built program is killed by `killed`.
+//! Only arguments and the order of work stand here.
 
 use clap::Parser;
-use scenarios::torture::{judge::judge, life::live, plan::Plan, summary::Summary};
+use scenarios::torture::{judge::judge, killed, life::live, plan::Plan, summary::Summary};
 use std::{
     process::ExitCode,
     sync::{
@@ -12,6 +12,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::runtime::{Builder, Runtime};
 
 /// Tortures Cordon: crashes, lost answers, duplicates and people, by seed
 #[derive(Debug, Parser)]
@@ -28,6 +29,9 @@ struct Arguments {
     /// Only this life, with its whole story
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first", "minutes"])]
     seed: Option<u64>,
+    /// Do not kill the built program afterwards
+    #[arg(long)]
+    lives_only: bool,
     /// How many lives at the same time
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -43,7 +47,21 @@ fn main() -> ExitCode {
     }
     let summary = many(&arguments);
     say(&summary.to_string());
-    ExitCode::from(u8::from(summary.failed > 0))
+    let killed_well = arguments.lives_only || killed(arguments.first);
+    ExitCode::from(u8::from(summary.failed > 0 || !killed_well))
+}
+
+/// The built program, killed; whether everything held.
+fn killed(seed: u64) -> bool {
+    complain("the built program, killed sixty times: a minute or two");
+    let Some(runtime) = runtime() else { return false };
+    let outcome = runtime.block_on(Box::pin(killed::run(killed::Options::long(seed))));
+    say(&outcome.to_string());
+    outcome.wrong.is_empty()
+}
+
+fn runtime() -> Option<Runtime> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error.to_string())).ok()
 }
 
 /// One life, told.
@@ -102,8 +120,7 @@ fn keep(seed: u64, story: &[String]) {
 
 /// Plays and judges one life. Its story, and what did not hold.
 fn life(seed: u64, summary: &mut Summary) -> (Vec<String>, Vec<String>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return (Vec::new(), vec!["no runtime".to_owned()]) };
+    let Some(runtime) = runtime() else { return (Vec::new(), vec!["no runtime".to_owned()]) };
     runtime.block_on(async {
         let ended = Box::pin(live(Plan::of(seed))).await;
         let verdict = Box::pin(judge(&ended)).await;

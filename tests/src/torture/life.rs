@@ -41,6 +41,12 @@ const SELDOM: SignedDuration = SignedDuration::from_hours(1);
 /// No function runs for longer: whoever does is killed.
 const MOST: SignedDuration = SignedDuration::from_secs(120);
 
+/// How much likelier a crash is while a device is asked for than elsewhere.
+const DELICATE: f64 = 5.0;
+
+/// How long after its end a life goes on for messages that were sent just before it.
+const DRAIN: SignedDuration = SignedDuration::from_hours(2);
+
 /// How many milliseconds later, at most, the service comes to a request of somebody who has died.
 const LINGERS: i64 = 60_000;
 
@@ -172,6 +178,7 @@ struct Life {
 /// Plays a plan to its end.
 pub async fn live(plan: Plan) -> Ended {
     fastrand::seed(plan.seed);
+    CLOCK.set(plan.world.now);
     let simulator = Arc::new(Simulator::start(plan.world.clone()).await.unwrap());
     let stops = simulator.stop_requests();
     let pair = match plan.ground {
@@ -237,14 +244,20 @@ impl Life {
                 self.go_on(index).await;
                 continue;
             }
-            let end = self.plan.heals_at + self.plan.rest;
-            match self.next_time().filter(|next| *next <= end) {
+            match self.next_time().filter(|next| *next <= self.over_at()) {
                 Some(next) => self.set_now(next),
                 None if self.redrive().await => {}
                 None => return Ok(()),
             }
         }
         Err(format!("{DECISIONS} decisions, and it goes on at {}", self.now))
+    }
+
+    /// When it is over: a little later where messages are still under way.
+    fn over_at(&self) -> Timestamp {
+        let end = self.plan.heals_at + self.plan.rest;
+        let is_busy = QueueName::ALL.iter().any(|queue| self.pair.next_due(*queue, self.now).is_some());
+        if is_busy { end + DRAIN } else { end }
     }
 
     /// Whatever is due in the tenant happens.
@@ -325,7 +338,9 @@ impl Life {
         }
         let Some(at) = self.take_up(index) else { return };
         let is_late = self.job(index).is_some_and(|job| self.now.duration_since(job.began) > MOST);
-        if is_late || (!self.is_healed && self.chance(self.plan.unkind.crash)) {
+        let delicate = matches!(&at, At::Request(stop) if stop.route.starts_with("POST") && stop.route.ends_with("isolate"));
+        let crash = self.plan.unkind.crash * if delicate { DELICATE } else { 1.0 };
+        if is_late || (!self.is_healed && self.chance(crash)) {
             return self.crash(index, at, is_late).await;
         }
         match at {

@@ -5,7 +5,11 @@
 mod by_hand;
 mod first;
 mod isolation;
+mod killed;
+mod killed_on_aws;
 mod ledger;
+mod load;
 mod polling;
 mod rules;
+mod torture;
 mod two_hosts;

@@ -59,7 +59,7 @@ fn reachable(
 /// Our Rust sources, below the workspace's folders.
 fn sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["cli", "functions", "shared", "simulator", "tests"]
+    let mut folders: Vec<PathBuf> = ["cli", "functions", "fuzz", "shared", "simulator", "tests"]
         .iter()
         .map(|folder| root().join(folder))
         .collect();
@@ -80,7 +80,7 @@ fn sources() -> Vec<PathBuf> {
 #[test]
 fn dependencies_point_down() {
     let all = shipped_dependencies();
-    let allowed: [(&str, &[&str]); 15] = [
+    let allowed: [(&str, &[&str]); 16] = [
         ("model", &[]),
         ("ports", &["model"]),
         ("policy", &["model"]),
@@ -108,6 +108,7 @@ fn dependencies_point_down() {
             ],
         ),
         ("simulator", &[]),
+        ("fuzz", &["credentials", "defender", "model", "notify", "policy", "ports", "simulator"]),
         (
             "cordon",
             &[
@@ -214,8 +215,8 @@ fn only_respond_can_act() {
     for file in sources() {
         let text = std::fs::read_to_string(&file).unwrap();
         let place = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-        let ships =
-            !place.contains("/tests/") && !place.starts_with("tests/") && !place.starts_with("simulator/");
+        let ships = !place.contains("/tests/")
+            && !["fuzz/", "simulator/", "tests/"].iter().any(|f| place.starts_with(f));
         if !ships {
             continue;
         }
@@ -241,7 +242,7 @@ fn every_file_says_what_it_is() {
 
 #[test]
 fn every_package_takes_its_lints_and_versions_from_the_workspace() {
-    for member in ["cli", "tests", "simulator"].into_iter().map(|name| root().join(name)).chain(
+    for member in ["cli", "fuzz", "tests", "simulator"].into_iter().map(|name| root().join(name)).chain(
         ["functions", "shared"].into_iter().flat_map(|folder| {
             std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path())
         }),
@@ -285,5 +286,20 @@ fn every_failure_story_is_told_once_and_names_tests_that_exist() {
             }
         }
         assert!(named > 0, "{title}: no test is named");
+    }
+}
+
+/// `scripts/torture --self-test` breaks them, which takes too long for every run.
+#[test]
+fn every_rule_that_is_broken_on_purpose_stands_where_it_is_said_to() {
+    let text = std::fs::read_to_string(root().join("tests/mutations.toml")).unwrap();
+    let all: toml::Table = text.parse().unwrap();
+    let mutations = all["mutation"].as_array().unwrap();
+    assert!(mutations.len() >= 4);
+    for mutation in mutations {
+        let field = |name: &str| mutation[name].as_str().unwrap();
+        let source = std::fs::read_to_string(root().join(field("file"))).unwrap();
+        assert_eq!(source.matches(field("find")).count(), 1, "{}", field("name"));
+        assert_ne!(field("find"), field("replace"), "{}", field("name"));
     }
 }

@@ -1,7 +1,7 @@
 //! Reading: retried where that can help, within the caller's budget, and never taking half for the whole.
 
 use crate::{Client, device, noon, one_device, passing, start, stub::Stub, tenant, whole_day, within};
-use defender::ApiError;
+use defender::{ApiError, Portion};
 use jiff::SignedDuration;
 use model::{ActionId, AlertId};
 use serde_json::json;
@@ -16,7 +16,9 @@ async fn read(client: &Client, route: &str, seconds: i64) -> Result<bool, ApiErr
     let alert: AlertId = "a".parse().unwrap();
     let action: ActionId = "00000000-0000-0000-0000-000000000001".parse().unwrap();
     match route {
-        "GET alerts" => reader.alerts(whole_day(), 0, call).await.map(|page| page.alerts.len() == 1),
+        "GET alerts" => {
+            reader.alerts(whole_day(), 0, Portion::Whole, call).await.map(|page| page.alerts.len() == 1)
+        }
         "GET alert" => reader.alert(&alert, call).await.map(|_| true),
         "GET machine" => reader.machine(&device(), call).await.map(|device| device.is_some()),
         "GET machines" => reader.machines(0, call).await.map(|page| page.devices.len() == 1),
@@ -53,7 +55,7 @@ async fn a_read_that_never_succeeds_is_given_up_within_its_budget() {
     for budget in [0, 1, 3, 10, 90] {
         let (simulator, client) =
             tenant(vec![Fault::once("GET alerts", FaultKind::ServerError(503)).always()]).await;
-        let error = client.reader.alerts(whole_day(), 0, within(budget)).await.unwrap_err();
+        let error = client.reader.alerts(whole_day(), 0, Portion::Whole, within(budget)).await.unwrap_err();
         assert!(matches!(error, ApiError::Unavailable { .. }), "{error:?}");
         let waited: SignedDuration = client.waited().iter().sum();
         assert!(waited <= SignedDuration::from_secs(budget), "{waited:?} of {budget} s");
@@ -65,7 +67,7 @@ async fn a_read_that_never_succeeds_is_given_up_within_its_budget() {
 #[tokio::test]
 async fn each_wait_is_about_twice_the_one_before() {
     let (_simulator, client) = tenant(vec![Fault::once("GET alerts", FaultKind::Reset).always()]).await;
-    client.reader.alerts(whole_day(), 0, within(90)).await.unwrap_err();
+    client.reader.alerts(whole_day(), 0, Portion::Whole, within(90)).await.unwrap_err();
     let waited = client.waited();
     assert_eq!(waited.len(), 4);
     for (wait, millis) in waited.into_iter().zip([500, 1_000, 2_000, 4_000]) {

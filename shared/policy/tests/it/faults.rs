@@ -90,7 +90,7 @@ fn a_bad_value_says_what_a_good_one_is() {
         ("[[channels]]\nname = \"x\"\nkind = \"folder\"", "playbook.toml:1:1: `path` is missing"),
         (
             "[[channels]]\nname = \"My Mail\"\nkind = \"folder\"\npath = \"x\"",
-            "playbook.toml:2:8: `My Mail` cannot be a name: lower case letters, digits and dashes only",
+            "playbook.toml:2:8: `My Mail` cannot be a name: lower case letters, digits and dashes only, at most 60",
         ),
     ];
     for (settings, expected) in table {
@@ -369,4 +369,20 @@ fn a_missing_file_is_named_and_so_are_all_others() {
     std::fs::write(folder.path().join("assets.toml"), "").unwrap();
     assert!(Playbook::read(folder.path()).is_ok());
     assert!(Playbook::read(Path::new("/nowhere/at/all")).is_err());
+}
+
+#[test]
+fn a_policy_that_is_nested_too_deep_is_refused_before_it_overflows_the_stack() {
+    let deep = 1_500;
+    for (open, middle, close) in
+        [("(", "true", ")"), ("[", "", "]"), ("{a:", "1", "}"), ("if true then ", "true", " else true")]
+    {
+        let when = format!("{}{middle}{} == 1", open.repeat(deep), close.repeat(deep));
+        let found = faults("", &policy(&when), "");
+        assert!(found[0].contains("nested deeper than 100 levels"), "{open}: {found:?}");
+    }
+    let (text, comment) = ("\\\"(".repeat(deep), "(".repeat(deep));
+    let quoted = format!("resource.severity == \"{text}\" // {comment}\n");
+    let found = Playbook::parse("", &policy(&quoted), "");
+    assert!(found.is_ok(), "what stands in texts and comments is not nested: {found:?}");
 }

@@ -15,10 +15,14 @@ fn with_actor(secret: &str) -> Setup {
 }
 
 /// One request, refused: failed, told once, and left at that.
-async fn failed_once(mut scene: Scene, words: &str) {
+async fn failed_once(scene: Scene, words: &str) {
+    failed_after(1, scene, words).await;
+}
+
+async fn failed_after(calls: usize, mut scene: Scene, words: &str) {
     scene.run_once().await;
     scene.settle(hours(5)).await;
-    assert_eq!((scene.isolate_calls(), accepted(&scene, 1)), (1, 0));
+    assert_eq!((scene.isolate_calls(), accepted(&scene, 1)), (calls, 0));
     assert_eq!(outcome(&scene, "a").await.1, Some(EffectState::Failed));
     assert_eq!(scene.claim(1).await.unwrap().state, EffectState::Failed);
     assert_eq!(scene.count(Count::IsolationsFailed), 1);
@@ -88,13 +92,22 @@ async fn a_device_that_cannot_be_isolated_fails_with_the_services_words() {
 
 #[tokio::test]
 async fn a_device_that_is_gone_when_asked_for_fails_with_the_services_words() {
-    let world = one_alert().fault(lost_answer(FaultKind::Spurious404));
-    failed_once(Scene::new(world).await, "not found").await;
+    let world = one_alert().fault(lost_answer(FaultKind::Spurious404).always());
+    failed_after(3, Scene::new(world).await, "not found").await;
+}
+
+#[tokio::test]
+async fn a_404_for_the_request_itself_is_not_believed_at_once() {
+    let mut scene = Scene::new(one_alert().fault(lost_answer(FaultKind::Spurious404))).await;
+    scene.run_once().await;
+    isolated_once(&scene).await;
+    assert_eq!((scene.isolate_calls(), scene.mails().len()), (2, 2), "{:#?}", scene.subjects());
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn after_a_refusal_the_next_alert_is_a_new_request_of_a_new_generation() {
-    let mut scene = Scene::new(one_alert().fault(lost_answer(FaultKind::Spurious404))).await;
+    let mut scene = Scene::new(one_alert().fault(lost_answer(FaultKind::ServerError(400)))).await;
     scene.run_once().await;
     let first = scene.claim(1).await.unwrap();
     scene.pass(minutes(5));

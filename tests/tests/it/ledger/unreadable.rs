@@ -3,7 +3,7 @@
 use super::{hours, outcome, stories, tell_story, told};
 use crate::isolation::{fails, heal, isolated_once, lost_answer, notes};
 use model::{Answer, EffectState};
-use ports::{Brakes, CaseRow, Claim, Expect, Fleet, Key, Write};
+use ports::{Announced, Brakes, CaseRow, Claim, Expect, Fleet, Key, Write};
 use scenarios::{Scene, device, minutes};
 use simulator::{Fault, FaultKind};
 
@@ -115,5 +115,20 @@ async fn a_request_whose_answer_was_lost_is_settled_though_the_brakes_cannot_be_
     scene.settle(hours(1)).await;
     isolated_once(&scene).await;
     assert_eq!(outcome(&scene, "a1").await, (Answer::Isolate, Some(EffectState::Succeeded)));
+    scene.end().await;
+}
+
+/// It may have been seen first while Cordon only observed.
+#[tokio::test]
+async fn an_alert_whose_announcement_cannot_be_read_is_refused_and_holds_up_no_other() {
+    let mut scene = Scene::new(stories(2)).await;
+    spoil(&scene, Announced::key(&scene.tenant, &"a1".parse().unwrap())).await;
+    scene.run_once().await;
+    scene.settle(minutes(5)).await;
+    assert_eq!(outcome(&scene, "a1").await, (Answer::Refused, Some(EffectState::Refused)));
+    assert_eq!(outcome(&scene, "a2").await, (Answer::Isolate, Some(EffectState::Succeeded)));
+    scene.pass(minutes(1));
+    assert_eq!(scene.poll().await.announced, 0, "it is known again");
+    assert_eq!(scene.isolate_calls(), 1);
     scene.end().await;
 }
