@@ -317,7 +317,9 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            if plan.is_meddled_with() {
+            // What was set aside comes too late: so many workers have died of it, and a person has read that.
+            let was_set_aside = self.chronicle.redriven.iter().any(|body| body.contains(&alert.id));
+            if plan.is_meddled_with() || was_set_aside {
                 continue;
             }
             self.verdict.owed += 1;
