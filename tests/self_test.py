@@ -35,6 +35,8 @@ def torture(arguments):
 def main():
     mutations = tomllib.loads((ROOT / "tests" / "mutations.toml").read_text())["mutation"]
     copy_tree()
+    if (unbroken := torture([])).returncode != 0:
+        sys.exit(f"torture complains of what is not broken:\n{unbroken.stdout}")
     unfound = []
     for mutation in mutations:
         file = COPY / mutation["file"]
@@ -44,7 +46,8 @@ def main():
         file.write_text(original.replace(mutation["find"], mutation["replace"]))
         ended = torture(["--failures", "1"])
         file.write_text(original)
-        complaints = [line for line in ended.stdout.splitlines() if line.startswith("seed ")]
+        lines = [line for line in ended.stdout.splitlines() if line.startswith("seed ")]
+        complaints = [line for line in lines if mutation["finds"] in line]
         print(f"{mutation['name']}: {complaints[0] if complaints else 'NOT FOUND'}", flush=True)
         if ended.returncode != 1 or not complaints:
             unfound.append(mutation["name"])

@@ -264,6 +264,8 @@ async fn interrupted() {
 /// Waits, but not beyond the stop. False when stopped.
 async fn rest(how_long: SignedDuration, stopped: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
+        // Who is to stop begins nothing more, although there is no rest to wait for.
+        biased;
         _ = stopped.wait_for(|stopped| *stopped) => false,
         () = clock::wait(how_long) => true,
     }

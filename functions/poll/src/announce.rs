@@ -132,12 +132,14 @@ impl Poll {
         now: Timestamp,
     ) -> Option<News> {
         let before = before.map(|before| before.value);
-        let mut evidence = before.as_ref().map(|before| before.evidence.clone()).unwrap_or_default();
+        let evidence = before.as_ref().map(|before| before.evidence.clone()).unwrap_or_default();
         let brought: BTreeSet<EvidenceIdentity> =
             EvidenceIdentity::all(&alert).into_iter().take(Announced::MAX_EVIDENCE).collect();
         // Absent evidence means unchanged; evidence that has been seen stays seen.
         let current = if brought.is_empty() { evidence.clone() } else { brought };
-        evidence.extend(current.iter().cloned());
+        let seen = evidence.into_iter().filter(|seen| !current.contains(seen));
+        let evidence: BTreeSet<EvidenceIdentity> =
+            current.iter().cloned().chain(seen).take(Announced::MAX_EVIDENCE).collect();
         let revision = Revision::of(&alert, &current);
         let mut revisions = before.as_ref().map(|before| before.revisions.clone()).unwrap_or_default();
         if revisions.contains(&revision) {

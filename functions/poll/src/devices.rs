@@ -3,7 +3,7 @@
 //!
 //! Best effort: a device that is not refreshed here is read by `enrich`, one by one.
 
-use crate::{Poll, read::call};
+use crate::{Poll, read::lighter};
 use jiff::Timestamp;
 use model::{Device, DeviceId};
 use ports::{DeviceRow, Expect, Key, MAX_COMMIT, StateError, Stored, Write};
@@ -52,7 +52,7 @@ impl Poll {
         {
             fleet.pages += 1;
             fleet.next_skip = None;
-            match self.reader.machines(from, call(now)).await {
+            match self.reader.machines(from, lighter(now)).await {
                 Ok(page) => {
                     if let Some(first) = page.unreadable.first() {
                         tracing::warn!(%first, count = page.unreadable.len(), "devices without a usable id in the list");

@@ -97,12 +97,12 @@ impl Poll {
         progress.cursor.last_success = Some(now);
         self.save(&mut progress, now).await?;
         // What is new comes first: a look back that fails must not hold it up.
+        self.tell_doubts(&round, &progress, now).await?;
         if is_read && let Some(window) = progress.left_of_look_back() {
             round.is_late = true;
             is_read = self.read(window, Way::Back, &mut progress, &mut round, now).await?;
         }
         round.polled.more = !is_read;
-        self.tell_doubts(&round, &progress, now).await?;
         Ok(round.polled)
     }
 
@@ -119,7 +119,10 @@ impl Poll {
         match round.service_time(now).map(|time| later(time, SKEW)) {
             // What is new there lies in the future here, and would wait for this clock.
             Some(end) if is_read && end > to => {
-                self.read(Window { from: to, to: end }, Way::Ahead, progress, round, now).await
+                // The cursor stays behind the clock, so that every poll reads this again: that more is left of it than
+                // one poll reads is no reason to go on at once.
+                self.read(Window { from: to, to: end }, Way::Ahead, progress, round, now).await?;
+                Ok(true)
             }
             _ => Ok(is_read),
         }

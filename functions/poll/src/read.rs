@@ -8,10 +8,11 @@ use defender::{AlertPage, ApiError, Call, Next, PAGE, Portion, Reached, Window, 
 use jiff::{SignedDuration, Timestamp};
 
 /// How long one read of the tenant may take, retries included: a minute, for which a quota asks as a rule, and some.
-/// With what is asked for in lighter portions after it, less than the two minutes that a function has.
+/// With what is asked for in lighter portions after it, less than half of the five minutes that a function has.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(70);
 
-/// How long a lighter portion may take, which is asked for once.
+/// How long a lighter portion may take, which is asked for once; and the list of devices, without which alerts are announced
+/// all the same.
 const LIGHTER_BUDGET: SignedDuration = SignedDuration::from_secs(20);
 
 /// After so many pages that have moved it forward a poll ends, and another goes on: 20,000 alerts, in which time a
@@ -145,7 +146,7 @@ impl Poll {
             answer => return note_newest(answer, round),
         };
         for portion in round.portion.lighter() {
-            let once = Call { now, budget: LIGHTER_BUDGET };
+            let once = lighter(now);
             if let Ok(page) = self.reader.trying_once().alerts(window, skip, *portion, once).await {
                 tracing::warn!(?portion, %error, "alerts are read in lighter portions for the rest of this poll");
                 round.portion = *portion;
@@ -192,6 +193,11 @@ fn may_be_too_heavy(error: &ApiError) -> bool {
         | ApiError::NotFound(_)
         | ApiError::BadRequest(_) => false,
     }
+}
+
+/// A call for which nothing waits for long.
+pub(crate) fn lighter(now: Timestamp) -> Call {
+    Call { now, budget: LIGHTER_BUDGET }
 }
 
 pub(crate) fn call(now: Timestamp) -> Call {

@@ -7,7 +7,7 @@
 use crate::{
     Respond, SOON, Stop, Work,
     claims::{Let, Requesting, accepted, asks_again_in, is_spent, next_look},
-    if_readable, later,
+    later,
     orders::{UNCLEAR, is_releasing, under_way, while_releasing},
     standing::{Standing, standing},
     what_follows,
@@ -53,7 +53,8 @@ impl Respond {
     pub(crate) async fn own_request(&self, work: &Work) -> Result<Option<Stored<Claim>>, Stop> {
         let Some(device) = work.device_id() else { return Ok(None) };
         // Whoever then wants to act reads it once more, and refuses.
-        let held = if_readable(self.claims().read(device, work.now).await)?;
+        let held: Option<Stored<Claim>> =
+            self.state.get_readable(&Claim::key(&self.tenant, device), work.now).await?;
         Ok(held.filter(|held| is_awaited(work, &held.value)))
     }
 
@@ -615,7 +616,8 @@ impl Respond {
             )
         };
         let stands = |claim: &Claim| claim.effect == Effect::Isolate && stands(claim.state);
-        let held = if_readable(self.claims().read(device, work.now).await)?;
+        let held: Option<Stored<Claim>> =
+            self.state.get_readable(&Claim::key(&self.tenant, device), work.now).await?;
         if !held.is_some_and(|held| stands(&held.value)) {
             return Ok(false);
         }

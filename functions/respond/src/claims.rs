@@ -2,7 +2,7 @@
 //!
 //! What moves a claim stands in `ports`: the transition in its ledger, the writes in its claims.
 
-use crate::{READ_BUDGET, Respond, SOON, Stop, Work, if_readable, later};
+use crate::{READ_BUDGET, Respond, SOON, Stop, Work, later};
 use defender::{ApiError, EFFECT_TIMEOUT};
 use jiff::{SignedDuration, Timestamp};
 use model::{ActionId, DeviceId, Effect, EffectState, IsolationType};
@@ -133,7 +133,7 @@ impl Respond {
 
     /// How many devices are onboarded, where that was counted not too long ago. Without it the least holds.
     pub(crate) async fn fleet(&self, now: Timestamp) -> Result<Option<u64>, Stop> {
-        let fleet: Option<Stored<Fleet>> = if_readable(self.state.get(&Fleet::key(&self.tenant), now).await)?;
+        let fleet: Option<Stored<Fleet>> = self.state.get_readable(&Fleet::key(&self.tenant), now).await?;
         let fresh = fleet.filter(|fleet| now.duration_since(fleet.value.counted_at) <= Fleet::FRESH);
         Ok(fresh.map(|fleet| fleet.value.onboarded))
     }

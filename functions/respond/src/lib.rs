@@ -299,17 +299,6 @@ fn disposition(outcome: Result<(), Stop>, since: Timestamp, now: Timestamp) -> D
     }
 }
 
-/// A row that cannot be read, as if it were not there: only for one that could let nothing through.
-fn if_readable<T>(read: Result<Option<Stored<T>>, StateError>) -> Result<Option<Stored<T>>, StateError> {
-    match read {
-        Err(error @ StateError::Unreadable { .. }) => {
-            tracing::error!(%error, "a row that cannot be read is passed over");
-            Ok(None)
-        }
-        read => read,
-    }
-}
-
 fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

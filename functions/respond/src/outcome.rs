@@ -179,7 +179,8 @@ impl Respond {
         now: Timestamp,
     ) -> Result<Option<Stored<CaseRow>>, Stop> {
         let Some(alert) = &claim.alert else { return Ok(None) };
-        Ok(self.state.get(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await?)
+        // Without a case people are told by a notice.
+        Ok(self.state.get_readable(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await?)
     }
 
     async fn device_name(&self, device: &DeviceId, now: Timestamp) -> Result<Option<String>, Stop> {

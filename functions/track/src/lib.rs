@@ -95,7 +95,8 @@ impl Track {
 
     async fn case_of(&self, claim: &Claim, now: Timestamp) -> Result<Option<Stored<CaseRow>>, StateError> {
         let Some(alert) = &claim.alert else { return Ok(None) };
-        self.state.get(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await
+        // Without a case people are told by a notice.
+        self.state.get_readable(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await
     }
 
     /// Tells people something. `identity`: the same again is the same notice.

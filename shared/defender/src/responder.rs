@@ -10,7 +10,7 @@ use crate::{
     send::{Request, Transport, encoded},
     wire,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{ActionId, AlertId, DeviceId, IsolationType, MachineAction};
 use reqwest::Method;
 use std::{
@@ -21,6 +21,11 @@ use std::{
 
 /// How long an effect's call may take. Whoever waits for a lost call to be over must wait longer than this.
 pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// For how long other devices are left alone, too, after the service has said of one that the quota is used up: the window
+/// in which it counts. The device itself waits for as long as it was told to; but one odd answer must not stop releases,
+/// or all isolations, for hours.
+const LONGEST: SignedDuration = SignedDuration::from_mins(1);
 
 /// Acts on a tenant.
 #[derive(Debug)]
@@ -105,7 +110,7 @@ impl Responder {
         }
         let answer = self.transport.send(request, now, EFFECT_TIMEOUT).await;
         if let Err(ApiError::RateLimited { retry_after }) = &answer {
-            let until = now.checked_add(*retry_after).unwrap_or(Timestamp::MAX);
+            let until = now.checked_add((*retry_after).min(LONGEST)).unwrap_or(Timestamp::MAX);
             self.used_up().insert(request.route, until);
         }
         answer

@@ -56,34 +56,26 @@ impl Claims<'_> {
         self.state.get(&Claim::key(self.tenant, device), now).await
     }
 
-    /// Every claim that somebody has to come back to ([`Claim::is_unsettled`]).
+    /// Every claim that somebody has to come back to ([`Claim::is_unsettled`]). One that cannot be read keeps nobody from
+    /// coming back to the others.
     pub async fn unsettled(&self, now: Timestamp) -> Result<Vec<Stored<Claim>>, StateError> {
         let open: Vec<Stored<OpenEffect>> =
             self.state.query_all(&OpenEffect::partition(self.tenant), "cut-off#", now).await?;
-        self.of(open.iter().map(|open| &open.value.device), Claim::is_unsettled, now).await
+        let keys: Vec<Key> = open.iter().map(|open| Claim::key(self.tenant, &open.value.device)).collect();
+        let claims = self.state.batch_get_readable(&keys, now).await?;
+        let claims = claims.into_iter().filter_map(|(claim, _)| claim);
+        // A pointer may have been read just before its claim moved on.
+        Ok(claims.filter(|claim: &Stored<Claim>| claim.value.is_unsettled()).collect())
     }
 
-    /// The claim on every device that is, or may be, cut off ([`Claim::is_cut_off`]).
+    /// The claim on every device that is, or may be, cut off ([`Claim::is_cut_off`]). Fails where one cannot be read: a
+    /// device must not be missing from this list without a word.
     pub async fn cut_off(&self, now: Timestamp) -> Result<Vec<Stored<Claim>>, StateError> {
         let cut_off: Vec<Stored<CutOff>> =
             self.state.query_all(&CutOff::partition(self.tenant), "device#", now).await?;
-        self.of(cut_off.iter().map(|row| &row.value.device), Claim::is_cut_off, now).await
-    }
-
-    /// The claims on these devices that are still so: a pointer may have been read just before its claim moved on. One
-    /// that cannot be read keeps nobody from coming back to the others.
-    async fn of(
-        &self,
-        devices: impl Iterator<Item = &DeviceId>,
-        is_so: impl Fn(&Claim) -> bool,
-        now: Timestamp,
-    ) -> Result<Vec<Stored<Claim>>, StateError> {
-        let keys: Vec<_> = devices.map(|device| Claim::key(self.tenant, device)).collect();
-        let claims = self.state.batch_get_readable(&keys, now).await?.into_iter();
-        Ok(claims
-            .filter_map(|(claim, _)| claim)
-            .filter(|claim: &Stored<Claim>| is_so(&claim.value))
-            .collect())
+        let keys: Vec<Key> = cut_off.iter().map(|row| Claim::key(self.tenant, &row.value.device)).collect();
+        let claims: Vec<Option<Stored<Claim>>> = self.state.batch_get(&keys, now).await?;
+        Ok(claims.into_iter().flatten().filter(|claim| claim.value.is_cut_off()).collect())
     }
 
     pub async fn brakes(&self, now: Timestamp) -> Result<(Brakes, Expect), StateError> {

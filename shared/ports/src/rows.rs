@@ -65,10 +65,11 @@ impl LookBack {
         self.from >= self.to
     }
 
-    /// Whether it is time for another. Also where this one lies in the future: a clock was wrong.
+    /// Whether it is time for another. Also where this one lies in the future: a clock was wrong; and where it could not
+    /// be read to its end for as long as it reaches back.
     pub fn is_over(&self, now: Timestamp) -> bool {
         let age = now.duration_since(self.began);
-        self.is_read() && (age.is_negative() || age >= LookBack::EVERY)
+        (self.is_read() && (age.is_negative() || age >= LookBack::EVERY)) || age >= LookBack::REACH
     }
 }
 

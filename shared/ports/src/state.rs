@@ -171,6 +171,17 @@ impl State {
         self.backend.get(key, now).await?.map(read).transpose()
     }
 
+    /// Like [`State::get`], but a row that cannot be read counts as absent, with an error in the log: only for one that
+    /// lets nothing through.
+    pub async fn get_readable<T: DeserializeOwned>(
+        &self,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<Option<Stored<T>>, StateError> {
+        let found = self.batch_get_readable(std::slice::from_ref(key), now).await?;
+        Ok(found.into_iter().next().and_then(|(stored, _)| stored))
+    }
+
     /// One answer per key, in order; any number of keys.
     pub async fn batch_get<T: DeserializeOwned>(
         &self,

@@ -5,6 +5,7 @@
 use clap::Parser;
 use scenarios::torture::{judge::judge, killed, life::live, plan::Plan, summary::Summary};
 use std::{
+    panic::catch_unwind,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -27,7 +28,7 @@ struct Arguments {
     #[arg(long, value_name = "M")]
     minutes: Option<u64>,
     /// Only this life, with its whole story
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first", "minutes"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first", "minutes", "jobs", "failures", "lives_only"])]
     seed: Option<u64>,
     /// Do not kill the built program afterwards
     #[arg(long)]
@@ -121,12 +122,23 @@ fn keep(seed: u64, story: &[String]) {
 /// Plays and judges one life. Its story, and what did not hold.
 fn life(seed: u64, summary: &mut Summary) -> (Vec<String>, Vec<String>) {
     let Some(runtime) = runtime() else { return (Vec::new(), vec!["no runtime".to_owned()]) };
-    runtime.block_on(async {
-        let ended = Box::pin(live(Plan::of(seed))).await;
-        let verdict = Box::pin(judge(&ended)).await;
-        summary.add_life(&ended, &verdict);
-        (ended.story, verdict.complaints)
-    })
+    let lived = catch_unwind(|| {
+        runtime.block_on(async {
+            let ended = Box::pin(live(Plan::of(seed))).await;
+            let verdict = Box::pin(judge(&ended)).await;
+            (ended, verdict)
+        })
+    });
+    match lived {
+        Ok((ended, verdict)) => {
+            summary.add_life(&ended, &verdict);
+            (ended.story, verdict.complaints)
+        }
+        Err(_) => {
+            (summary.lives, summary.failed) = (1, 1);
+            (Vec::new(), vec!["the life itself panicked".to_owned()])
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the program is asked for")]

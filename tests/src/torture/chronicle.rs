@@ -1,10 +1,11 @@
 //! What was true in the tenant and when, written down as it happened: an account that owes nothing to what Cordon
-//! remembers, for judging by it.
+//! remembers. It judges nothing.
 
 use jiff::Timestamp;
-use model::EffectRequested;
+use model::{EffectRequested, MessageId};
+use ports::DeadLetter;
 use simulator::{Alert, Machine, World};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
@@ -15,12 +16,11 @@ pub struct Chronicle {
     pub pauses: Vec<(Timestamp, Option<Timestamp>)>,
     /// From when to when the limits were raised, and to what.
     pub raised: Vec<(Timestamp, Timestamp, u32)>,
-    pub orders: Vec<(Timestamp, EffectRequested)>,
+    pub orders: Vec<(Timestamp, MessageId, EffectRequested)>,
     /// When each poll began that ended well.
     pub polls: Vec<Timestamp>,
-    /// Bodies of dead letters that were put back.
-    pub redriven: BTreeSet<String>,
-    pub may_time_out: bool,
+    /// Dead letters that were put back.
+    pub redriven: Vec<DeadLetter>,
 }
 
 impl Chronicle {

@@ -3,17 +3,19 @@
 
 use super::{
     chronicle::Chronicle,
-    life::{Ended, limits},
+    life::{Ended, Wrongs, limits},
     plan::{Ground, PERSON},
 };
 use crate::{hours, seconds};
 use defender::{Call, Pause, connect};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    ActionTaken, AlertId, Answer, Body, Cause, EvidenceIdentity, Notice, Revision, TenantId, Wanted,
+    ActionTaken, AlertId, Answer, Body, Cause, Effect, EvidenceIdentity, Limits, Notice, Revision, TenantId,
+    Wanted,
 };
 use ports::{
-    Announced, Brakes, CaseRow, Claim, Claims, DeadLetter, QueueName, Stored, Told, alert_partition,
+    Announced, Answered, Brakes, CaseRow, Claim, Claims, DeadLetter, HistoryEntry, QueueName, Stored, Told,
+    alert_partition,
 };
 use serde_json::Value;
 use simulator::{ActionStatus, ActionType, Alert, Entry, Machine, MachineAction, World};
@@ -66,6 +68,7 @@ pub async fn judge(ended: &Ended) -> Verdict {
     judge.isolations();
     judge.owed();
     judge.claims().await;
+    judge.orders().await;
     judge.tellings().await;
     judge.requests();
     judge.verdict
@@ -97,9 +100,7 @@ impl Judge<'_> {
 
     /// Nothing lies in a queue, and what was set aside has its reason.
     async fn rest(&mut self) {
-        if let Some(restless) = &self.ended.restless {
-            self.complain(restless.clone());
-        }
+        self.ended.failures.iter().for_each(|failure| self.complain(failure.clone()));
         for queue in QueueName::ALL {
             if let Some(due) = self.ended.pair.next_due(queue, self.now) {
                 self.complain(format!("{queue} is not empty in the end: a message is due at {due}"));
@@ -108,9 +109,11 @@ impl Judge<'_> {
             self.dead.extend(page.letters);
         }
         self.verdict.dead_letters = self.dead.len() as u64;
-        for letter in self.dead.clone() {
-            if letter.reason.trim().is_empty() {
-                self.complain(format!("a dead letter of {} without a reason", letter.queue));
+        let is_unkind = self.ended.wrongs != Wrongs::default();
+        for letter in self.dead.clone().iter().chain(&self.chronicle.redriven) {
+            // So many workers have died of it. Nothing else here may set a message aside.
+            if !is_unkind || !letter.reason.contains("the last one was never settled") {
+                self.complain(format!("a dead letter of {}: {}", letter.queue, letter.reason));
             }
         }
     }
@@ -141,9 +144,23 @@ impl Judge<'_> {
                     self.verdict.lost += 1;
                     self.complain(format!("the last revision of alert {} was never judged", alert.id));
                 }
-                let unique: BTreeSet<&Revision> = row.judged.iter().collect();
-                if unique.len() != row.judged.len() {
-                    self.complain(format!("alert {} remembers a revision twice", alert.id));
+                // A revision that brings nothing leaves a note; one that was judged already must leave none.
+                let noted =
+                    |entry: &&HistoryEntry| entry.notes.iter().any(|note| note.contains("a triage edit"));
+                for edit in row.history.iter().filter(noted) {
+                    if row.history.iter().filter(|entry| entry.revision == edit.revision).count() > 1 {
+                        self.complain(format!(
+                            "a revision of alert {} was judged and judged again",
+                            alert.id
+                        ));
+                    }
+                }
+                let judged = row.last.alert.severity.as_ref().map_or("", |severity| severity.as_str());
+                if judged != alert.severity {
+                    self.complain(format!(
+                        "alert {} is {}, and was judged as {judged}",
+                        alert.id, alert.severity
+                    ));
                 }
             }
         }
@@ -214,6 +231,7 @@ impl Judge<'_> {
     /// What was accepted from us: never a second while the first may be in force, and nothing that nobody permitted.
     fn isolations(&mut self) {
         let limit = limits(self.ended.plan.limit);
+        self.at_one_time(&limit);
         let mut asked: Vec<Timestamp> = Vec::new();
         for machine in &self.world.machines {
             let actions = self.world.actions_of(&machine.id);
@@ -243,7 +261,7 @@ impl Judge<'_> {
             for at in &asked {
                 let from = *at - span;
                 let count = asked.iter().filter(|other| **other > from && *other <= at).count();
-                if count > self.chronicle.most(most, from, *at) as usize {
+                if count > self.chronicle.most(most, *at - SLACK, *at) as usize {
                     self.complain(format!(
                         "{count} isolations within {words} before {at}, where {most} are let through"
                     ));
@@ -264,7 +282,7 @@ impl Judge<'_> {
         if self.chronicle.was_paused_throughout(from, at) {
             return Err("it was paused".to_owned());
         }
-        let by_hand = self.chronicle.orders.iter().any(|(given, order)| {
+        let by_hand = self.chronicle.orders.iter().any(|(given, _, order)| {
             order.device.as_str() == machine.id
                 && order.cause == Cause::Operator
                 && matches!(order.wanted, Wanted::Isolate { .. })
@@ -292,13 +310,29 @@ impl Judge<'_> {
         {
             return Err(format!("alert {alert} does not ask for it"));
         }
-        // A case that a person lets go on is judged by the same rules, hands-off included.
-        let released = earlier.iter().any(|action| {
-            action.kind == ActionType::Unisolate
-                && action.requestor == PERSON
-                && (at - HANDS_OFF..from).contains(&action.creation_date_time_utc)
+        // A case that a person lets go on is judged by the same rules, hands-off included. The timer is no person.
+        let timed = |action: &MachineAction| action.requestor_comment.contains("release_after");
+        let undone = earlier.iter().any(|action| match (action.kind, action.status) {
+            (ActionType::Unisolate, ActionStatus::Succeeded) => {
+                !timed(action) && (at - HANDS_OFF..from).contains(&action.creation_date_time_utc)
+            }
+            (ActionType::Isolate, ActionStatus::Cancelled) => {
+                (at - HANDS_OFF..from).contains(&action.last_update_date_time_utc)
+            }
+            _ => false,
         });
-        if released { Err("a person had released it".to_owned()) } else { Ok(()) }
+        if undone {
+            return Err("a person had released it".to_owned());
+        }
+        let held = self.chronicle.orders.iter().any(|(_, _, order)| {
+            order.cause == Cause::Held && order.alert.as_ref().is_some_and(|held| held.as_str() == alert)
+        });
+        let again =
+            |action: &&&MachineAction| is_ours(action) && action.requestor_comment.contains(alert.as_str());
+        if !held && earlier.iter().any(|action| again(&action)) {
+            return Err("the same alert had it isolated before".to_owned());
+        }
+        Ok(())
     }
 
     /// In a life in which nobody meddles, every device with an alert that asks for it was isolated.
@@ -318,8 +352,8 @@ impl Judge<'_> {
                 continue;
             };
             // What was set aside comes too late: so many workers have died of it, and a person has read that.
-            let was_set_aside = self.chronicle.redriven.iter().any(|body| body.contains(&alert.id));
-            if plan.is_meddled_with() || was_set_aside {
+            let was_set_aside = self.chronicle.redriven.iter().any(|letter| letter.body.contains(&alert.id));
+            if plan.is_meddled_with(&machine.id) || was_set_aside {
                 continue;
             }
             self.verdict.owed += 1;
@@ -362,16 +396,52 @@ impl Judge<'_> {
         }
     }
 
-    /// What Cordon holds to be isolated by itself is so, or a person has undone it.
+    /// Whoever gives an order hears what became of it.
+    async fn orders(&mut self) {
+        let state = self.ended.state();
+        for (given, message, order) in &self.chronicle.orders {
+            let key = Answered::key(self.tenant, message);
+            let answered: Option<Stored<Answered>> = state.get(&key, self.now).await.unwrap();
+            let is_dead = self.dead.iter().any(|letter| letter.body.contains(message.as_str()));
+            if answered.is_none() && !is_dead {
+                let wanted = format!("{:?}", order.wanted);
+                self.complain(format!("nobody answered the order of {given} for {}: {wanted}", order.device));
+            }
+        }
+    }
+
+    /// Never were more devices isolated by us at one time than may be.
+    fn at_one_time(&mut self, limit: &Limits) {
+        for asked in self.world.actions.iter().filter(|action| is_ours(action)) {
+            let at = asked.creation_date_time_utc;
+            let stands = |machine: &&Machine| {
+                let actions = self.world.actions_of(&machine.id);
+                let until: Vec<&MachineAction> =
+                    actions.into_iter().filter(|action| action.creation_date_time_utc <= at).collect();
+                in_force(&until, at).is_some_and(is_ours)
+            };
+            let standing = self.world.machines.iter().filter(stands).count();
+            let most = self.chronicle.most(limit.standing_least, at - SLACK, at);
+            if standing > most as usize {
+                self.complain(format!("{standing} devices were isolated at {at}, where {most} may be"));
+            }
+        }
+    }
+
+    /// How Cordon holds the device to be is how it is, or a person has changed that since.
     fn claim_agrees(&mut self, machine: &Machine, claim: &Claim) {
-        use model::EffectState::{Adopted, Released, Succeeded};
+        use model::EffectState::{Adopted, Cancelled, Failed, Refused, Released, Succeeded, TimedOut};
         let is_isolated = self.world.is_isolated(&machine.id);
-        let says = match claim.state {
-            Succeeded | Adopted => Some(true),
-            Released => Some(false),
+        let says = match (claim.effect, claim.state) {
+            (Effect::Isolate, Succeeded | Adopted) => Some(true),
+            (_, Released) | (Effect::Isolate, Failed | Cancelled | TimedOut | Refused) => Some(false),
             _ => None,
         };
-        let by_person = self.world.actions_of(&machine.id).iter().any(|action| action.requestor == PERSON);
+        let since = claim.claimed_at - SLACK;
+        let actions = self.world.actions_of(&machine.id);
+        let by_person = actions
+            .iter()
+            .any(|action| action.requestor == PERSON && action.last_update_date_time_utc >= since);
         if says.is_some_and(|says| says != is_isolated) && !by_person {
             self.complain(format!(
                 "the claim on {} says `{}`, and isolated is {is_isolated}",
@@ -482,6 +552,9 @@ impl Judge<'_> {
                     && entry.at.duration_since(other.at) < seconds(1)
             });
         }
+        if !violation.contains("isolate") {
+            return false;
+        }
         let is_fresh = |action: &&MachineAction| {
             action.requestor == PERSON
                 && action.creation_date_time_utc <= entry.at
@@ -503,11 +576,8 @@ fn in_force<'a>(earlier: &[&'a MachineAction], at: Timestamp) -> Option<&'a Mach
     for action in earlier {
         let ended = action.last_update_date_time_utc;
         match (action.kind, action.status) {
-            (ActionType::Isolate, ActionStatus::Failed | ActionStatus::TimeOut | ActionStatus::Cancelled) => {
-                if ended > at {
-                    standing = Some(action);
-                }
-            }
+            (ActionType::Isolate, ActionStatus::Failed | ActionStatus::TimeOut | ActionStatus::Cancelled)
+                if ended <= at => {}
             (ActionType::Isolate, _) => standing = Some(action),
             (ActionType::Unisolate, ActionStatus::Succeeded) if ended <= at => standing = None,
             _ => {}

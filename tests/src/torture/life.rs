@@ -41,7 +41,7 @@ const SELDOM: SignedDuration = SignedDuration::from_hours(1);
 /// No function runs for longer: whoever does is killed.
 const MOST: SignedDuration = SignedDuration::from_secs(120);
 
-/// How much likelier a crash is while a device is asked for than elsewhere.
+/// How much likelier a crash is while a device is asked for, and trouble with a batch, than elsewhere.
 const DELICATE: f64 = 5.0;
 
 /// How long after its end a life goes on for messages that were sent just before it.
@@ -134,8 +134,8 @@ pub struct Ended {
     pub folder: TempDir,
     /// What happened, in order: the same for the same seed.
     pub story: Vec<String>,
-    /// Why it did not come to rest; none where it did.
-    pub restless: Option<String>,
+    /// Why it did not come to rest, and what failed when nothing went wrong any more.
+    pub failures: Vec<String>,
 }
 
 impl Ended {
@@ -164,6 +164,8 @@ struct Life {
     next_track: Timestamp,
     /// Everything is dead until then.
     dead_until: Timestamp,
+    /// What fails when nothing goes wrong any more.
+    late_failures: Vec<String>,
     /// Requests of the dead that the service has not come to yet, and when it does.
     lingering: Vec<(Timestamp, Stop)>,
     events: std::vec::IntoIter<(Timestamp, Event)>,
@@ -212,6 +214,7 @@ pub async fn live(plan: Plan) -> Ended {
         next_track: now,
         dead_until: now,
         lingering: Vec::new(),
+        late_failures: Vec::new(),
         events,
         upcoming,
         is_healed: false,
@@ -222,7 +225,8 @@ pub async fn live(plan: Plan) -> Ended {
         plan,
     };
     let restless = life.play().await.err();
-    life.end(restless)
+    life.late_failures.extend(restless);
+    life.end()
 }
 
 /// In memory where the machine has such a folder: every mail is written to the disk before it counts.
@@ -455,13 +459,16 @@ impl Life {
     }
 
     fn fate(&mut self, op: Op) -> Fate {
-        if self.is_healed || !self.chance(self.plan.unkind.trouble) {
+        // Batches are rare, and a part of one is the trouble that only they have.
+        let likelier = if op == (Op::Send { several: true }) { DELICATE } else { 1.0 };
+        if self.is_healed || !self.chance(self.plan.unkind.trouble * likelier) {
             return Fate::Happens;
         }
         let fates: &[Fate] = match op {
             Op::Read | Op::Receive => &[Fate::Fails],
             Op::Settle => &[Fate::Fails, Fate::Unheard],
-            Op::Send => &[Fate::Fails, Fate::Unheard, Fate::Partly],
+            Op::Send { several: false } => &[Fate::Fails, Fate::Unheard],
+            Op::Send { several: true } => &[Fate::Fails, Fate::Unheard, Fate::Partly, Fate::Partly],
             Op::Commit | Op::Remember => &[Fate::Fails, Fate::Unheard, Fate::Contended],
             Op::Pause(_) => &[Fate::Happens],
         };
@@ -470,8 +477,8 @@ impl Life {
             (_, Fate::Happens | Fate::ThenDies) => return fate,
             (Op::Read, _) => "a read fails",
             (Op::Receive | Op::Settle, _) => "receiving or settling fails",
-            (Op::Send, Fate::Partly) => "a batch is sent in part",
-            (Op::Send, _) => "a message may have been sent",
+            (Op::Send { .. }, Fate::Partly) => "a batch is sent in part",
+            (Op::Send { .. }, _) => "a message may have been sent",
             (_, Fate::Contended) => "a commit is contended",
             (_, Fate::Fails | Fate::Unheard | Fate::Partly) => "a commit may have happened",
         };
@@ -483,6 +490,9 @@ impl Life {
     /// Dies before or just after what it was about to do; on one machine, everything dies with it.
     async fn crash(&mut self, index: usize, at: At, is_late: bool) {
         self.wrongs.crashes += 1;
+        if self.is_healed {
+            self.late_failures.push(format!("a worker takes too long at {}, when all is kind", self.now));
+        }
         let happens = self.rng.bool();
         self.wrongs.forgotten_tellings += u64::from(matches!(at, At::Door(Op::Remember)));
         self.note(index, || match is_late {
@@ -556,7 +566,13 @@ impl Life {
                     Done::Polled(true) => self.chronicle.polls.push(began),
                     Done::Consumed => {}
                     // The next minute's poll goes on where this one was.
-                    Done::Polled(false) => self.next_poll = self.next_poll.min(self.now + INTERVAL),
+                    Done::Polled(false) => {
+                        self.next_poll = self.next_poll.min(self.now + INTERVAL);
+                        if self.is_healed {
+                            self.late_failures
+                                .push(format!("a poll fails at {}, when all is kind", self.now));
+                        }
+                    }
                     Done::Tracked(next) => {
                         let next = next.unwrap_or(self.next_track).max(self.now + seconds(1));
                         self.next_track = self.next_track.min(next);
@@ -572,9 +588,9 @@ impl Life {
         let mut put_back = false;
         for name in QueueName::ALL {
             for letter in queue.dead(name, None).await.unwrap().letters {
-                if self.chronicle.redriven.insert(letter.body.clone())
-                    && queue.redrive(name, &letter.id, self.now).await.unwrap_or(false)
-                {
+                let is_known = self.chronicle.redriven.iter().any(|known| known.body == letter.body);
+                if !is_known && queue.redrive(name, &letter.id, self.now).await.unwrap_or(false) {
+                    self.chronicle.redriven.push(letter.clone());
                     self.tell(|| format!("put back into {name}: {}", letter.reason));
                     put_back = true;
                 }
@@ -622,7 +638,6 @@ impl Life {
             }),
             Event::GoesOffline(number) => {
                 self.simulator.with(|world| world.take_offline(&machine(number)));
-                self.chronicle.may_time_out = true;
                 self.plan.rest = self.plan.rest.max(hours(100));
             }
             Event::ComesOnline(number) => self.simulator.with(|world| world.bring_online(&machine(number))),
@@ -642,10 +657,10 @@ impl Life {
             }
             Event::CloseBreakers => {
                 self.brake(|brakes, said| {
-                    let open = std::mem::take(&mut brakes.open);
-                    brakes
-                        .closed
-                        .extend(open.into_iter().map(|breaker| ports::Breaker { since: said.at, ..breaker }));
+                    let causes: Vec<String> = brakes.open.iter().map(|open| open.cause.clone()).collect();
+                    for cause in causes {
+                        brakes.close(&cause, said.at);
+                    }
                 })
                 .await;
             }
@@ -675,9 +690,9 @@ impl Life {
             why: "because I say so".to_owned(),
             not_after: self.now + EffectRequested::HOLDS,
         };
-        self.chronicle.orders.push((self.now, order.clone()));
         let number = self.orders.to_string();
-        let message = Envelope::new(&self.tenant, &["order", &number], "an-order", self.now, order);
+        let message = Envelope::new(&self.tenant, &["order", &number], "an-order", self.now, order.clone());
+        self.chronicle.orders.push((self.now, message.id.clone(), order));
         let out = Out { body: message.encode().unwrap(), delay: SignedDuration::ZERO };
         for sent in self.pair.queue().send(QueueName::EffectsRequested, &[out], self.now).await {
             sent.unwrap();
@@ -729,7 +744,7 @@ impl Life {
         self.story.push(line);
     }
 
-    fn end(mut self, restless: Option<String>) -> Ended {
+    fn end(mut self) -> Ended {
         self.kill_all();
         drop(self.stops);
         let doubled = match &self.pair {
@@ -749,7 +764,7 @@ impl Life {
             now: self.now,
             folder: self.folder,
             story: self.story,
-            restless,
+            failures: self.late_failures,
         }
     }
 }
@@ -775,6 +790,7 @@ pub fn limits(limit: Limit) -> Limits {
     match limit {
         Limit::Shipped => Limits::default(),
         Limit::Tight => Limits { per_hour: 2, per_day: 4, breaker_devices: 2, ..Limits::default() },
+        Limit::Narrow => Limits { standing_least: 2, ..Limits::default() },
         Limit::Wide => Limits {
             per_hour: most,
             per_day: most,

@@ -27,7 +27,9 @@ pub enum Op {
     Read,
     Receive,
     Settle,
-    Send,
+    Send {
+        several: bool,
+    },
     Commit,
     /// A commit by which a channel is remembered as told.
     Remember,
@@ -287,7 +289,7 @@ impl StateBackend for Outside {
 #[async_trait]
 impl QueueBackend for Outside {
     async fn send(&self, queue: QueueName, out: &[Out], now: Timestamp) -> Vec<Result<(), QueueError>> {
-        let fate = self.door.knock(Op::Send).await;
+        let fate = self.door.knock(Op::Send { several: out.len() > 1 }).await;
         let mut sent = Vec::new();
         for (index, out) in out.iter().enumerate() {
             let fails = match fate {
@@ -343,7 +345,10 @@ impl QueueBackend for Outside {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), QueueError> {
-        self.queued(Op::Send, async { self.pair.queue().set_aside(queue, body, reason, now).await }).await
+        self.queued(Op::Send { several: false }, async {
+            self.pair.queue().set_aside(queue, body, reason, now).await
+        })
+        .await
     }
 
     async fn dead(&self, queue: QueueName, page: Option<&str>) -> Result<DeadPage, QueueError> {

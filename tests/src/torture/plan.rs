@@ -29,6 +29,8 @@ pub enum Limit {
     Wide,
     /// Few per hour and day, a breaker that opens soon.
     Tight,
+    /// Few at one time.
+    Narrow,
     /// What ships.
     Shipped,
 }
@@ -89,7 +91,7 @@ impl Plan {
     pub fn of(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let ground = if rng.bool() { Ground::Local } else { Ground::Cloud };
-        let horizon = minutes(rng.i64(15..75));
+        let horizon = minutes(rng.i64(15..100));
         let mut world = tenant(&mut rng, seed);
         let devices = u32::try_from(world.machines.len()).unwrap_or(1);
         let mut events = alerts(&mut rng, &world, horizon);
@@ -128,7 +130,7 @@ impl Plan {
             },
         };
         let limit = *rng
-            .choice(&[Limit::Wide, Limit::Wide, Limit::Wide, Limit::Tight, Limit::Shipped])
+            .choice(&[Limit::Wide, Limit::Wide, Limit::Wide, Limit::Tight, Limit::Narrow, Limit::Shipped])
             .unwrap_or(&Limit::Wide);
         Plan {
             seed,
@@ -146,13 +148,30 @@ impl Plan {
         }
     }
 
-    /// Whether somebody other than Cordon has a hand in it, so that what is owed cannot be told from the alerts alone.
-    pub fn is_meddled_with(&self) -> bool {
-        self.limit != Limit::Wide
-            || self.release_after
-            || self.events.iter().any(|(_, event)| {
-                !matches!(event, Event::Appears(_) | Event::TokensRevoked | Event::ComesOnline(_))
-            })
+    /// Whether somebody other than Cordon has a hand in what becomes of this device, so that what is owed cannot be told
+    /// from its alerts alone.
+    pub fn is_meddled_with(&self, machine: &str) -> bool {
+        let appears = |id: &str, event: &Event| match event {
+            Event::Appears(alert) => alert.id == id && alert.machine_id.as_deref() == Some(machine),
+            _ => false,
+        };
+        let on_it = |id: &str| self.events.iter().any(|(_, event)| appears(id, event));
+        let meddles = |event: &Event| match event {
+            Event::Appears(_) | Event::TokensRevoked | Event::ComesOnline(_) => false,
+            Event::Raised(id) | Event::Resolved(id) | Event::Triaged(id) | Event::MoreEvidence(id, _) => {
+                on_it(id)
+            }
+            Event::PersonIsolates(number)
+            | Event::PersonReleases(number)
+            | Event::PersonCancels(number)
+            | Event::Tagged(number)
+            | Event::GoesOffline(number)
+            | Event::OrderIsolate(number)
+            | Event::OrderRelease(number) => device(*number).as_str() == machine,
+            Event::RunHeld | Event::Resume | Event::Raise(_) | Event::CloseBreakers => false,
+            Event::Pause | Event::Outage(_) => true,
+        };
+        self.limit != Limit::Wide || self.events.iter().any(|(_, event)| meddles(event))
     }
 }
 
@@ -240,6 +259,9 @@ fn ticks(rng: &mut Rng, horizon: SignedDuration) -> i64 {
 fn alert(rng: &mut Rng, world: &World, number: usize, at: Timestamp, horizon: SignedDuration) -> Alert {
     let id = format!("da{number:03}_{}", rng.u32(..));
     let mut alert = Alert::new(id, "", at);
+    // The timer waits for an incident's other alerts.
+    alert.incident_id =
+        Some(if rng.u8(..4) == 0 { 1 } else { 1_000 + i64::try_from(number).unwrap_or_default() });
     match rng.choice(&world.machines) {
         Some(machine) if rng.u8(..20) > 0 => alert = alert.on(machine),
         _ => alert.machine_id = rng.bool().then(|| "ws-1.contoso.com".to_owned()),

@@ -1,4 +1,4 @@
-//! The numbers of many lives, as a table.
+//! The numbers of many lives, as a table. They are for people; whether a life is well is `judge`'s business.
 
 use super::{judge::Verdict, life::Ended};
 use std::{collections::BTreeMap, fmt};

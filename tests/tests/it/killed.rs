@@ -21,6 +21,8 @@ async fn a_run_that_is_killed_again_and_again_loses_nothing_and_isolates_nothing
         "to repeat: CORDON_TEST_SEED={} cargo test -p scenarios --test it killed -- --nocapture\n{outcome}",
         outcome.options.seed
     );
+    assert!(outcome.cut_short > 0, "nothing was in hand when it was killed\n{outcome}");
+    assert!(outcome.accepted > 0 && outcome.in_doubt * 4 <= outcome.owed, "{outcome}");
 }
 
 #[tokio::test]

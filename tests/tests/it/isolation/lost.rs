@@ -2,8 +2,8 @@
 
 use super::watched::{Watched, handle, responding, responding_into_the_void};
 use super::{
-    accepted, enrich, fails, heal, hours, isolated_once, lost_answer, notes, one_alert, outcome,
-    person_releases, put, raise, respond, take, told,
+    accepted, enrich, excuse_violations, fails, heal, hours, isolated_once, lost_answer, notes, one_alert,
+    outcome, person_releases, put, raise, respond, take, told,
 };
 use model::{Answer, EffectState};
 use ports::{Count, Disposition, QueueName};
@@ -225,17 +225,37 @@ async fn a_throttled_request_waits_as_long_as_it_is_told_to() {
     scene.end().await;
 }
 
+/// Two alerts on two devices, and the first request is told to come back so many seconds later.
+fn throttled_for(retry_after: u64) -> simulator::World {
+    let throttle = Fault::once("POST isolate", FaultKind::Throttle { retry_after: Some(retry_after) });
+    one_alert().machine(workstation(2)).alert(high("b", 2)).fault(throttle)
+}
+
 #[tokio::test]
 async fn a_throttled_request_keeps_those_for_other_devices_back_as_well() {
-    let throttle = Fault::once("POST isolate", FaultKind::Throttle { retry_after: Some(300) });
-    let world = one_alert().machine(workstation(2)).alert(high("b", 2)).fault(throttle);
-    let mut scene = Scene::new(world).await;
+    let mut scene = Scene::new(throttled_for(50)).await;
     scene.run_once().await;
-    scene.settle(seconds(280)).await;
+    scene.settle(seconds(35)).await;
     assert_eq!(scene.isolate_calls(), 1, "the quota is the app's, whichever device it asks for");
     scene.settle(minutes(6)).await;
     assert_eq!(scene.isolate_calls(), 3);
     assert!(scene.is_isolated(1) && scene.is_isolated(2));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_odd_answer_for_one_device_holds_the_others_back_for_no_longer_than_a_minute() {
+    let mut scene = Scene::new(throttled_for(7_200)).await;
+    scene.run_once().await;
+    scene.settle(minutes(3)).await;
+    assert_ne!(
+        scene.is_isolated(1),
+        scene.is_isolated(2),
+        "the device itself waits for as long as it was told to"
+    );
+    scene.settle(hours(3)).await;
+    assert!(scene.is_isolated(1) && scene.is_isolated(2));
+    assert_eq!(excuse_violations(&scene).len(), 1, "for the simulator, any device counts");
     scene.end().await;
 }
 
