@@ -9,4 +9,5 @@ pub mod life;
 pub mod memory;
 pub mod outside;
 pub mod plan;
+mod shipped;
 pub mod summary;

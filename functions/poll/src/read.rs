@@ -8,7 +8,7 @@ use defender::{AlertPage, ApiError, Call, Next, PAGE, Portion, Reached, Window, 
 use jiff::{SignedDuration, Timestamp};
 
 /// How long one read of the tenant may take, retries included: a minute, for which a quota asks as a rule, and some.
-/// With what is asked for in lighter portions after it, less than half of the five minutes that a function has.
+/// With what is asked for in lighter portions after it, less than the two minutes that a function has.
 const READ_BUDGET: SignedDuration = SignedDuration::from_secs(70);
 
 /// How long a lighter portion may take, which is asked for once; and the list of devices, without which alerts are announced

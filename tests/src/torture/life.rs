@@ -44,6 +44,9 @@ const MOST: SignedDuration = SignedDuration::from_secs(120);
 /// How much likelier a crash is while a device is asked for, and trouble with a batch, than elsewhere.
 const DELICATE: f64 = 5.0;
 
+/// How long before the end devices that went offline come back.
+const BACK_BEFORE: SignedDuration = SignedDuration::from_hours(12);
+
 /// How long after its end a life goes on for messages that were sent just before it.
 const DRAIN: SignedDuration = SignedDuration::from_hours(2);
 
@@ -171,6 +174,7 @@ struct Life {
     events: std::vec::IntoIter<(Timestamp, Event)>,
     upcoming: Option<(Timestamp, Event)>,
     is_healed: bool,
+    is_back: bool,
     wrongs: Wrongs,
     told: u64,
     orders: u64,
@@ -218,6 +222,7 @@ pub async fn live(plan: Plan) -> Ended {
         events,
         upcoming,
         is_healed: false,
+        is_back: false,
         wrongs: Wrongs::default(),
         told: 0,
         orders: 0,
@@ -242,6 +247,9 @@ impl Life {
             self.linger().await;
             if !self.is_healed && self.now >= self.plan.heals_at {
                 self.heal();
+            }
+            if !self.is_back && self.now >= self.plan.heals_at + self.plan.rest - BACK_BEFORE {
+                self.bring_back();
             }
             let able = self.able();
             if let Some(index) = self.rng.choice(able) {
@@ -294,6 +302,21 @@ impl Life {
             memory.calm();
         }
         self.tell(|| "everything is kind from now on".to_owned());
+    }
+
+    /// Half a day before the end every device is there: the timer orders a release anew for as long as one is not.
+    fn bring_back(&mut self) {
+        self.is_back = true;
+        self.simulator.with(|world| {
+            let all: Vec<String> = world.machines.iter().map(|machine| machine.id.clone()).collect();
+            let offline = |id: &String| {
+                world
+                    .find_machine(id)
+                    .is_some_and(|machine| machine.behaviour == simulator::Behaviour::Offline)
+            };
+            let gone: Vec<String> = all.into_iter().filter(offline).collect();
+            gone.iter().for_each(|id| world.bring_online(id));
+        });
     }
 
     /// The workers that could do something now.
@@ -490,7 +513,7 @@ impl Life {
     /// Dies before or just after what it was about to do; on one machine, everything dies with it.
     async fn crash(&mut self, index: usize, at: At, is_late: bool) {
         self.wrongs.crashes += 1;
-        if self.is_healed {
+        if self.job(index).is_some_and(|job| job.began >= self.plan.heals_at) {
             self.late_failures.push(format!("a worker takes too long at {}, when all is kind", self.now));
         }
         let happens = self.rng.bool();
@@ -568,7 +591,7 @@ impl Life {
                     // The next minute's poll goes on where this one was.
                     Done::Polled(false) => {
                         self.next_poll = self.next_poll.min(self.now + INTERVAL);
-                        if self.is_healed {
+                        if began >= self.plan.heals_at {
                             self.late_failures
                                 .push(format!("a poll fails at {}, when all is kind", self.now));
                         }

@@ -4,7 +4,8 @@
 //! clock that is ahead of this machine's (`clock.c`), and the simulated tenant's is moved with it. What the process did
 //! is judged elsewhere.
 
-use super::{pause, shipped};
+use super::pause;
+use crate::shipped_playbook;
 use jiff::SignedDuration;
 use local::Store;
 use ports::QueueName;
@@ -38,7 +39,7 @@ impl Machine {
     /// A folder with a playbook and everything that the process needs to know.
     pub(super) fn new(simulator: &Simulator) -> Machine {
         let folder = tempfile::tempdir().unwrap();
-        shipped::hurried_playbook(&folder.path().join("playbook"));
+        hurried_playbook(&folder.path().join("playbook"));
         let (url, clock) = (OsString::from(simulator.url()), compiled_clock(folder.path()));
         let vars = vec![
             ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT.into()),
@@ -182,4 +183,28 @@ fn compiled_clock(folder: &Path) -> PathBuf {
     let compiled = compiled.unwrap_or_else(|error| panic!("cc: {error}; a C compiler is needed"));
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     library
+}
+
+/// What is changed in the shipped playbook: it is in a hurry, and has room for everything.
+const CHANGES: [(&str, &str); 2] = [
+    ("[poll]\n", "[poll]\ninterval = \"10s\"\n"),
+    (
+        "[limits]\n",
+        "[limits]\nper_hour = 1000\nper_day = 1000\nat_one_time_least = 1000\nbreaker_devices = 1000\n",
+    ),
+];
+
+/// Writes that playbook into a new folder.
+fn hurried_playbook(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    for file in fs::read_dir(shipped_playbook()).unwrap() {
+        let file = file.unwrap();
+        let mut text = fs::read_to_string(file.path()).unwrap();
+        for (from, to) in CHANGES {
+            text = text.replace(from, to);
+        }
+        fs::write(folder.join(file.file_name()), text).unwrap();
+    }
+    let playbook = policy::Playbook::read(folder).unwrap();
+    assert_eq!((playbook.settings.limits.per_hour, playbook.settings.poll.interval.as_secs()), (1_000, 10));
 }

@@ -3,8 +3,11 @@
 //! Nothing here asks Cordon's own policy or its own counts: what was owed follows from what happened in the tenant.
 //! Every rule that does not hold is one line; none stops the others from being looked at.
 
-use super::{life::Life, process::Machine, shipped::permits};
-use crate::{connection, seconds};
+use super::{life::Life, process::Machine};
+use crate::{
+    connection, seconds,
+    torture::shipped::{asks_for_isolation, is_excluded, is_workstation},
+};
 use defender::{Call, Reader, RealPause};
 use jiff::{SignedDuration, Timestamp};
 use local::Store;
@@ -315,4 +318,9 @@ fn is_open(state: EffectState) -> bool {
 fn is_not_in_the_ledger(claim: Option<&Claim>, action: &MachineAction) -> Option<String> {
     let stands = claim.and_then(|claim| claim.action.as_ref()).is_some_and(|id| id.as_str() == action.id);
     (!stands).then(|| format!("a machine action that its claim does not know: {action:?}, {claim:?}"))
+}
+
+/// Whether the shipped policy has a device isolated on account of this alert, as far as neither is old.
+fn permits(alert: &simulator::Alert, machine: &simulator::Machine) -> bool {
+    asks_for_isolation(alert) && is_workstation(machine) && !is_excluded(machine)
 }
