@@ -178,8 +178,7 @@ impl State {
         key: &Key,
         now: Timestamp,
     ) -> Result<Option<Stored<T>>, StateError> {
-        let found = self.batch_get_readable(std::slice::from_ref(key), now).await?;
-        Ok(found.into_iter().next().and_then(|(stored, _)| stored))
+        Ok(readable(self.backend.get(key, now).await?).0)
     }
 
     /// One answer per key, in order; any number of keys.
@@ -199,14 +198,7 @@ impl State {
         keys: &[Key],
         now: Timestamp,
     ) -> Result<Vec<(Option<Stored<T>>, Expect)>, StateError> {
-        let items = self.backend.batch_get(keys, now).await?;
-        let readable = |item: Option<Item>| {
-            let Some(item) = item else { return (None, Expect::Absent) };
-            let expect = Expect::Is(item.version);
-            let stored = read(item).inspect_err(|error| tracing::error!(%error, "a row is passed over"));
-            (stored.ok(), expect)
-        };
-        Ok(items.into_iter().map(readable).collect())
+        Ok(self.backend.batch_get(keys, now).await?.into_iter().map(readable).collect())
     }
 
     /// Every value of a partition whose sort key begins with `prefix`.
@@ -233,6 +225,14 @@ impl State {
     pub async fn commit(&self, writes: &[Write], now: Timestamp) -> Result<(), CommitError> {
         self.backend.commit(writes, now).await
     }
+}
+
+/// The value, where it is there and can be read; and what a write that replaces it must expect.
+fn readable<T: DeserializeOwned>(item: Option<Item>) -> (Option<Stored<T>>, Expect) {
+    let Some(item) = item else { return (None, Expect::Absent) };
+    let expect = Expect::Is(item.version);
+    let stored = read(item).inspect_err(|error| tracing::error!(%error, "a row is passed over"));
+    (stored.ok(), expect)
 }
 
 fn read<T: DeserializeOwned>(item: Item) -> Result<Stored<T>, StateError> {

@@ -25,6 +25,10 @@ const BATCH: usize = 10;
 const PAGE: usize = 100;
 const DEAD_PAGE: usize = 50;
 
+/// A queue that holds so many messages repeats none: what must wait is sent again and again, and would become more with
+/// every repetition.
+const CROWD: usize = 30;
+
 /// How unkind the pair is, each from 0.0 to 1.0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Temper {
@@ -114,6 +118,10 @@ impl Inner {
         probability > 0.0 && self.rng.f64() < probability
     }
 
+    fn is_crowded(&self, queue: QueueName) -> bool {
+        self.messages.get(&queue).is_some_and(|messages| messages.len() >= CROWD)
+    }
+
     fn put(&mut self, queue: QueueName, body: &str, delay: SignedDuration, now: Timestamp) {
         let visible_at = now + delay.clamp(SignedDuration::ZERO, MAX_DELAY);
         let id = self.number();
@@ -173,7 +181,7 @@ impl QueueBackend for Memory {
             }
             inner.put(queue, &out.body, out.delay, now);
             let doubles = inner.temper.doubles;
-            if inner.chance(doubles) {
+            if !inner.is_crowded(queue) && inner.chance(doubles) {
                 inner.doubled += 1;
                 inner.put(queue, &out.body, out.delay, now);
             }
@@ -212,7 +220,7 @@ impl QueueBackend for Memory {
     async fn done(&self, queue: QueueName, receipt: &Receipt) -> Result<(), QueueError> {
         let mut inner = self.inner();
         let forgets = inner.temper.forgets;
-        if inner.chance(forgets) {
+        if !inner.is_crowded(queue) && inner.chance(forgets) {
             inner.doubled += 1;
             return Ok(());
         }
