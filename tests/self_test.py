@@ -44,7 +44,7 @@ def main():
         if original.count(mutation["find"]) != 1:
             sys.exit(f"{mutation['name']}: its text does not stand exactly once in {mutation['file']}")
         file.write_text(original.replace(mutation["find"], mutation["replace"]))
-        ended = torture(["--failures", "1"])
+        ended = torture(["--failures", "20"])
         file.write_text(original)
         lines = [line for line in ended.stdout.splitlines() if line.startswith("seed ")]
         complaints = [line for line in lines if mutation["finds"] in line]
