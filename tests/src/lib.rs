@@ -23,8 +23,7 @@ use local::{Host, Parts, Polled, Store, Worked};
 use model::{Body, Cause, DeviceId, EffectRequested, Envelope, Limits, MessageId, Mode, TenantId, Wanted};
 use policy::{Channel, Playbook, Settings};
 use ports::{
-    Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, Said, State, Stored,
-    Write,
+    Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, State, Stored,
 };
 use simulator::{Simulator, World};
 use std::{
@@ -306,17 +305,11 @@ impl Scene {
 
     /// Changes the brakes as the operator's commands do; nobody is told.
     pub async fn change_brakes(&self, change: impl FnOnce(&mut Brakes)) {
-        let key = Brakes::key(&self.tenant);
-        let stored: Option<Stored<Brakes>> = self.state().get(&key, self.now).await.unwrap();
-        let expect = Stored::expected(stored.as_ref());
-        let mut brakes = stored.map(|stored| stored.value).unwrap_or_default();
-        change(&mut brakes);
-        let write = Write::put(key, &brakes, expect, None).unwrap();
-        self.state().commit(&[write], self.now).await.unwrap();
+        stage::change_brakes(&self.state(), &self.tenant, self.now, change).await;
     }
 
     pub async fn pause(&self) {
-        let said = self.said();
+        let said = stage::said(self.now);
         self.change_brakes(|brakes| brakes.pause = Some(said)).await;
     }
 
@@ -325,12 +318,8 @@ impl Scene {
     }
 
     pub async fn raise_limits(&self, to: u32, how_long: SignedDuration) {
-        let raised = Raised { to, until: self.now + how_long, said: self.said() };
+        let raised = Raised { to, until: self.now + how_long, said: stage::said(self.now) };
         self.change_brakes(|brakes| brakes.raised = Some(raised)).await;
-    }
-
-    fn said(&self) -> Said {
-        Said { at: self.now, by: OPERATOR.to_owned(), why: "because I say so".to_owned() }
     }
 
     /// The e-mails so far, as they lie in the folder.
@@ -358,12 +347,7 @@ impl Scene {
 
     /// The reasons of the dead letters of all queues.
     pub async fn dead_letters(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        for queue in QueueName::ALL {
-            let page = self.store.dead(queue, None).await.unwrap();
-            reasons.extend(page.letters.into_iter().map(|letter| letter.reason));
-        }
-        reasons
+        stage::dead_letters(&self.store).await.into_iter().map(|letter| letter.reason).collect()
     }
 
     /// Nothing is left over: no message, no dead letter, no request that the tenant calls wrong.

@@ -3,12 +3,14 @@
 //! A story speaks of how long something may take, never of a time of day: the local host has a clock that the test
 //! moves, the deployed one has the world's. What a story means is its own business.
 
-use crate::{Scene, device, seconds};
+use crate::{OPERATOR, Scene, device, seconds};
 use async_trait::async_trait;
+use defender::{ApiError, Call, Reader};
 use jiff::{SignedDuration, Timestamp};
-use model::{AlertId, Answer, DeviceId, EffectState, TenantId};
+use model::{AlertId, Answer, DeviceId, EffectState, EvidenceIdentity, Revision, TenantId};
 use ports::{
-    CaseRow, Claim, DeadLetter, OpenEffect, Out, QueueBackend, QueueName, State, Stored, alert_partition,
+    Brakes, CaseRow, Claim, DeadLetter, OpenEffect, Out, QueueBackend, QueueName, Said, State, Stored, Write,
+    alert_partition,
 };
 use simulator::{ActionType, Simulator};
 
@@ -151,21 +153,67 @@ impl Stage for Scene {
     }
 
     async fn dead_letters(&mut self) -> Vec<DeadLetter> {
-        let mut letters = Vec::new();
-        for queue in QueueName::ALL {
-            letters.extend(self.store.dead(queue, None).await.unwrap().letters);
-        }
-        letters
+        dead_letters(&self.store).await
     }
+}
+
+/// What became of an alert, on each device that it is about.
+pub(crate) async fn cases(state: &State, tenant: &TenantId, alert: &AlertId, now: Timestamp) -> Vec<CaseRow> {
+    let rows: Vec<Stored<CaseRow>> =
+        state.query_all(&alert_partition(tenant, alert), "case#", now).await.unwrap();
+    rows.into_iter().map(|row| row.value).collect()
 }
 
 /// What became of an alert; it must be about one device, or none.
 pub(crate) async fn case(state: &State, tenant: &TenantId, alert: &str, now: Timestamp) -> CaseRow {
-    let id: AlertId = alert.parse().unwrap();
-    let rows: Vec<Stored<CaseRow>> =
-        state.query_all(&alert_partition(tenant, &id), "case#", now).await.unwrap();
-    assert_eq!(rows.len(), 1, "cases of {alert}: {rows:#?}");
-    rows.into_iter().next().unwrap().value
+    let mut cases = cases(state, tenant, &alert.parse().unwrap(), now).await;
+    assert_eq!(cases.len(), 1, "cases of {alert}: {cases:#?}");
+    cases.remove(0)
+}
+
+/// All dead letters of a host, queue by queue.
+pub(crate) async fn dead_letters(queue: &dyn QueueBackend) -> Vec<DeadLetter> {
+    let mut letters = Vec::new();
+    for name in QueueName::ALL {
+        let mut next = None;
+        loop {
+            let page = queue.dead(name, next.as_deref()).await.unwrap();
+            letters.extend(page.letters);
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+    letters
+}
+
+/// The revision of an alert as a client reads it now.
+pub(crate) async fn revision(reader: &Reader, alert: &AlertId, now: Timestamp) -> Result<Revision, ApiError> {
+    let read = reader.alert(alert, Call { now, budget: seconds(20) }).await?;
+    Ok(Revision::of(&read, &EvidenceIdentity::all(&read)))
+}
+
+/// Changes the brakes as the operator's commands do, and gives them as they are then; nobody is told.
+pub(crate) async fn change_brakes(
+    state: &State,
+    tenant: &TenantId,
+    now: Timestamp,
+    change: impl FnOnce(&mut Brakes),
+) -> Brakes {
+    let key = Brakes::key(tenant);
+    let stored: Option<Stored<Brakes>> = state.get(&key, now).await.unwrap();
+    let expect = Stored::expected(stored.as_ref());
+    let mut brakes = stored.map(|stored| stored.value).unwrap_or_default();
+    change(&mut brakes);
+    let write = Write::put(key, &brakes, expect, None).unwrap();
+    state.commit(&[write], now).await.unwrap();
+    brakes
+}
+
+/// A person's word for what they do, as of now.
+pub(crate) fn said(now: Timestamp) -> Said {
+    Said { at: now, by: OPERATOR.to_owned(), why: "because I say so".to_owned() }
 }
 
 pub(crate) async fn claim(

@@ -21,10 +21,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use jiff::Timestamp;
-use ports::{
-    CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, StateBackend, StateError, Version,
-    Write,
-};
+use ports::{CommitError, Expect, Item, Key, Page, StateBackend, StateError, Version, Write, impossible};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -127,7 +124,7 @@ impl StateBackend for DynamoState {
     }
 
     async fn commit(&self, writes: &[Write], now: Timestamp) -> Result<(), CommitError> {
-        if let Some(why) = impossible(writes) {
+        if let Some(why) = impossible(writes).or_else(|| writes.iter().find_map(unfit)) {
             return Err(CommitError::Unavailable { why, maybe_written: false });
         }
         match writes {
@@ -405,27 +402,12 @@ fn unreadable(key: &Key, name: &str) -> StateError {
     StateError::Unreadable { key: key.clone(), why }
 }
 
-/// What DynamoDB would not take.
-fn impossible(writes: &[Write]) -> Option<String> {
-    if writes.len() > MAX_COMMIT {
-        return Some(format!("a commit of {} writes, where {MAX_COMMIT} are allowed", writes.len()));
-    }
-    let mut keys = BTreeSet::new();
-    writes.iter().find_map(|write| {
-        let (key, weight) = match write {
-            Write::Put { key, value, .. } => (key, value.len()),
-            Write::Delete { key, .. } | Write::Check { key, .. } => (key, 0),
-        };
-        if !keys.insert(key) {
-            return Some(format!("a commit that names `{key}` twice"));
-        }
-        if weight > MAX_VALUE_BYTES {
-            return Some(format!("`{key}` would weigh {weight} bytes, where {MAX_VALUE_BYTES} are allowed"));
-        }
-        let fits = |part: &str, most| (1..=most).contains(&part.len());
-        let fit = fits(&key.partition, MAX_PARTITION_BYTES) && fits(&key.sort, MAX_SORT_BYTES);
-        (!fit).then(|| format!("`{key}` is no key: a part of it is empty or too long"))
-    })
+/// A key that DynamoDB would not take.
+fn unfit(write: &Write) -> Option<String> {
+    let (key, _) = write.condition();
+    let fits = |part: &str, most| (1..=most).contains(&part.len());
+    let fit = fits(&key.partition, MAX_PARTITION_BYTES) && fits(&key.sort, MAX_SORT_BYTES);
+    (!fit).then(|| format!("`{key}` is no key: a part of it is empty or too long"))
 }
 
 /// No repetition by the SDK.

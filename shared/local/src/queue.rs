@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::MAX_MESSAGE_BYTES;
 use ports::{
     DeadLetter, DeadPage, Delivery, MAX_DELAY, MAX_RECEIVES, Out, QueueBackend, QueueError, QueueName,
-    Receipt, RedriveError, was_a_message,
+    Receipt, RedriveError, given_up, was_a_message,
 };
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
@@ -113,7 +113,7 @@ impl QueueBackend for Store {
                 }
                 for message in messages {
                     if message.receives >= MAX_RECEIVES {
-                        let reason = message.given_up();
+                        let reason = given_up(message.receives, message.in_flight);
                         bury(transaction, message.id, &reason, now)?;
                         tracing::error!(%queue, message = message.id, reason, "set aside");
                     } else {
@@ -269,14 +269,6 @@ struct Message {
     /// How often it was delivered before.
     receives: u32,
     in_flight: bool,
-}
-
-impl Message {
-    /// Why it is not delivered once more.
-    fn given_up(&self) -> String {
-        let last = if self.in_flight { "the last one was never settled" } else { "the last one failed" };
-        format!("delivered {} times without success; {last}", self.receives)
-    }
 }
 
 fn visible(

@@ -5,12 +5,8 @@
 use crate::store::{Store, Survives, micros};
 use async_trait::async_trait;
 use jiff::Timestamp;
-use ports::{
-    CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, StateBackend, StateError, Version,
-    Write,
-};
+use ports::{CommitError, Expect, Item, Key, Page, StateBackend, StateError, Version, Write, impossible};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::collections::BTreeSet;
 
 /// Items in a page.
 const PAGE: usize = 100;
@@ -56,7 +52,7 @@ impl StateBackend for Store {
         }
         let refused = self.write(Survives::PowerLoss, |transaction| {
             for (index, write) in writes.iter().enumerate() {
-                let (key, expect) = condition(write);
+                let (key, expect) = write.condition();
                 if !holds(transaction, key, expect, now)? {
                     return Ok(Some(index));
                 }
@@ -111,35 +107,6 @@ fn query(
         items.push(Item { key, value: row.get(1)?, version: Version(row.get(2)?) });
     }
     Ok(Page { items, next: None })
-}
-
-/// What DynamoDB would not take either.
-fn impossible(writes: &[Write]) -> Option<String> {
-    if writes.len() > MAX_COMMIT {
-        return Some(format!("a commit of {} writes, where {MAX_COMMIT} are allowed", writes.len()));
-    }
-    let mut keys = BTreeSet::new();
-    writes.iter().find_map(|write| {
-        let (key, _) = condition(write);
-        if !keys.insert(key) {
-            return Some(format!("a commit that names `{key}` twice"));
-        }
-        match write {
-            Write::Put { value, .. } if value.len() > MAX_VALUE_BYTES => Some(format!(
-                "`{key}` would weigh {} bytes, where {MAX_VALUE_BYTES} are allowed",
-                value.len()
-            )),
-            Write::Put { .. } | Write::Delete { .. } | Write::Check { .. } => None,
-        }
-    })
-}
-
-fn condition(write: &Write) -> (&Key, Expect) {
-    match write {
-        Write::Put { key, expect, .. } | Write::Delete { key, expect } | Write::Check { key, expect } => {
-            (key, *expect)
-        }
-    }
 }
 
 fn holds(transaction: &Transaction<'_>, key: &Key, expect: Expect, now: Timestamp) -> rusqlite::Result<bool> {

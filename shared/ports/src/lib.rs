@@ -26,7 +26,7 @@ pub use ledger::{
 pub use mail::MailBackend;
 pub use queue::{
     DeadLetter, DeadPage, Delivery, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName,
-    Receipt, RedriveError, was_a_message,
+    Receipt, RedriveError, given_up, was_a_message,
 };
 pub use rows::{
     Announced, Answered, CaseRow, Cursor, DeviceRow, Dropped, Fleet, Held, HistoryEntry, LookBack, Once,
@@ -34,6 +34,6 @@ pub use rows::{
 };
 pub use state::{
     CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, State, StateBackend, StateError,
-    Stored, Version, Write,
+    Stored, Version, Write, impossible,
 };
 pub use tally::{Count, Tally};

@@ -105,6 +105,13 @@ pub enum RedriveError {
     Queue(#[from] QueueError),
 }
 
+/// Why a message that was delivered [`MAX_RECEIVES`] times is not delivered once more: the last delivery was never settled,
+/// or it failed.
+pub fn given_up(receives: u32, never_settled: bool) -> String {
+    let last = if never_settled { "the last one was never settled" } else { "the last one failed" };
+    format!("delivered {receives} times without success; {last}")
+}
+
 /// What a host's queue can do. `now` decides visibility: a backend reads no clock of its own, unless the service
 /// behind it does.
 #[async_trait]

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// The most items in one commit.
 pub const MAX_COMMIT: usize = 10;
@@ -84,6 +84,38 @@ impl Write {
         }
         Ok(Write::Put { key, value, expect, expires })
     }
+}
+
+impl Write {
+    /// What it is about, and what must be there for it.
+    pub fn condition(&self) -> (&Key, Expect) {
+        match self {
+            Write::Put { key, expect, .. } | Write::Delete { key, expect } | Write::Check { key, expect } => {
+                (key, *expect)
+            }
+        }
+    }
+}
+
+/// Why no backend takes such a commit, because DynamoDB would not; none for one that may be tried.
+pub fn impossible(writes: &[Write]) -> Option<String> {
+    if writes.len() > MAX_COMMIT {
+        return Some(format!("a commit of {} writes, where {MAX_COMMIT} are allowed", writes.len()));
+    }
+    let mut keys = BTreeSet::new();
+    writes.iter().find_map(|write| {
+        let (key, _) = write.condition();
+        if !keys.insert(key) {
+            return Some(format!("a commit that names `{key}` twice"));
+        }
+        match write {
+            Write::Put { value, .. } if value.len() > MAX_VALUE_BYTES => Some(format!(
+                "`{key}` would weigh {} bytes, where {MAX_VALUE_BYTES} are allowed",
+                value.len()
+            )),
+            Write::Put { .. } | Write::Delete { .. } | Write::Check { .. } => None,
+        }
+    })
 }
 
 /// Some items in the order of their sort keys, and where to go on; none when these were the last.

@@ -7,16 +7,15 @@ use super::{
     plan::{Ground, PERSON},
     shipped::{asks_for_isolation, is_excluded, is_workstation},
 };
-use crate::{hours, seconds};
-use defender::{Call, Pause, connect};
-use jiff::{SignedDuration, Timestamp};
-use model::{
-    ActionTaken, AlertId, Answer, Body, Cause, Effect, EvidenceIdentity, Limits, Notice, Revision, TenantId,
-    Wanted,
+use crate::{
+    hours,
+    stage::{cases, dead_letters, revision},
 };
+use defender::{RealPause, connect};
+use jiff::{SignedDuration, Timestamp};
+use model::{ActionTaken, AlertId, Answer, Body, Cause, Effect, Limits, Notice, Revision, TenantId, Wanted};
 use ports::{
     Announced, Answered, Brakes, CaseRow, Claim, Claims, DeadLetter, HistoryEntry, QueueName, Stored, Told,
-    alert_partition,
 };
 use serde_json::Value;
 use simulator::{ActionStatus, ActionType, Alert, Entry, Machine, MachineAction, World};
@@ -85,15 +84,6 @@ struct Judge<'a> {
     verdict: Verdict,
 }
 
-/// The judge reads from a tenant that answers.
-#[derive(Debug)]
-struct NoPause;
-
-#[async_trait::async_trait]
-impl Pause for NoPause {
-    async fn pause(&self, _: SignedDuration) {}
-}
-
 impl Judge<'_> {
     fn complain(&mut self, what: impl Into<String>) {
         self.verdict.complaints.push(what.into());
@@ -106,9 +96,8 @@ impl Judge<'_> {
             if let Some(due) = self.ended.pair.next_due(queue, self.now) {
                 self.complain(format!("{queue} is not empty in the end: a message is due at {due}"));
             }
-            let page = self.ended.pair.queue().dead(queue, None).await.unwrap();
-            self.dead.extend(page.letters);
         }
+        self.dead = dead_letters(&*self.ended.pair.queue()).await;
         self.verdict.dead_letters = self.dead.len() as u64;
         let is_unkind = self.ended.wrongs != Wrongs::default();
         for letter in self.dead.clone().iter().chain(&self.chronicle.redriven) {
@@ -204,17 +193,13 @@ impl Judge<'_> {
     /// The last revision of every alert, as a client reads it now.
     async fn revisions(&mut self) -> BTreeMap<String, Revision> {
         let connection = crate::connection(&self.ended.simulator.url(), &[]);
-        let (reader, _, _) = connect(&connection, Arc::new(NoPause)).unwrap();
+        let (reader, _, _) = connect(&connection, Arc::new(RealPause)).unwrap();
         let mut revisions = BTreeMap::new();
         self.ended.simulator.with(|world| world.quotas = false);
         for alert in &self.world.alerts {
             let id: AlertId = alert.id.parse().unwrap();
-            match reader.alert(&id, Call { now: self.now, budget: seconds(20) }).await {
-                Ok(read) => {
-                    let evidence: BTreeSet<EvidenceIdentity> =
-                        EvidenceIdentity::all(&read).into_iter().collect();
-                    revisions.insert(alert.id.clone(), Revision::of(&read, &evidence));
-                }
+            match revision(&reader, &id, self.now).await {
+                Ok(revision) => _ = revisions.insert(alert.id.clone(), revision),
                 Err(error) => self.complain(format!("alert {} cannot be read: {error}", alert.id)),
             }
         }
@@ -222,11 +207,7 @@ impl Judge<'_> {
     }
 
     async fn cases(&self, alert: &str) -> Vec<CaseRow> {
-        let id: AlertId = alert.parse().unwrap();
-        let partition = alert_partition(self.tenant, &id);
-        let rows: Vec<Stored<CaseRow>> =
-            self.ended.state().query_all(&partition, "case#", self.now).await.unwrap();
-        rows.into_iter().map(|row| row.value).collect()
+        cases(&self.ended.state(), self.tenant, &alert.parse().unwrap(), self.now).await
     }
 
     /// What was accepted from us: never a second while the first may be in force, and nothing that nobody permitted.

@@ -10,7 +10,7 @@ use super::{
     outside::{Door, Fate, Log, Op, Outside, Pair},
     plan::{Event, Ground, Limit, PERSON, Plan},
 };
-use crate::{connection, device, hours, minutes, seconds, shipped_playbook};
+use crate::{connection, device, hours, minutes, seconds, shipped_playbook, stage};
 use credentials::{Problems, Vars};
 use defender::connect;
 use fastrand::Rng;
@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Store};
 use model::{Cause, EffectRequested, Envelope, Limits, Mode, TenantId, Wanted};
 use policy::{Channel, Playbook};
-use ports::{Brakes, Count, Held, Out, QueueName, Raised, Said, State, Stored, Write};
+use ports::{Brakes, Count, Held, Out, QueueName, Raised, Said, State, Stored};
 use simulator::{Reached, Simulator, Stop};
 use std::{
     cell::Cell,
@@ -609,14 +609,12 @@ impl Life {
     async fn redrive(&mut self) -> bool {
         let queue = self.pair.queue();
         let mut put_back = false;
-        for name in QueueName::ALL {
-            for letter in queue.dead(name, None).await.unwrap().letters {
-                let is_known = self.chronicle.redriven.iter().any(|known| known.body == letter.body);
-                if !is_known && queue.redrive(name, &letter.id, self.now).await.unwrap_or(false) {
-                    self.chronicle.redriven.push(letter.clone());
-                    self.tell(|| format!("put back into {name}: {}", letter.reason));
-                    put_back = true;
-                }
+        for letter in stage::dead_letters(&*queue).await {
+            let is_known = self.chronicle.redriven.iter().any(|known| known.body == letter.body);
+            if !is_known && queue.redrive(letter.queue, &letter.id, self.now).await.unwrap_or(false) {
+                self.tell(|| format!("put back into {}: {}", letter.queue, letter.reason));
+                self.chronicle.redriven.push(letter);
+                put_back = true;
             }
         }
         put_back
@@ -735,15 +733,10 @@ impl Life {
     /// Changes the brakes as the operator's commands do.
     async fn brake(&mut self, change: impl FnOnce(&mut Brakes, Said)) {
         let state = State::new(self.pair.state());
-        let key = Brakes::key(&self.tenant);
-        let stored: Option<Stored<Brakes>> = state.get(&key, self.now).await.unwrap();
-        let expect = Stored::expected(stored.as_ref());
-        let mut brakes = stored.map(|stored| stored.value).unwrap_or_default();
-        let said = Said { at: self.now, by: crate::OPERATOR.to_owned(), why: "because I say so".to_owned() };
-        change(&mut brakes, said);
+        let said = stage::said(self.now);
+        let change = |brakes: &mut Brakes| change(brakes, said);
+        let brakes = stage::change_brakes(&state, &self.tenant, self.now, change).await;
         self.chronicle.paused(brakes.pause.is_some(), self.now);
-        let write = Write::put(key, &brakes, expect, None).unwrap();
-        state.commit(&[write], self.now).await.unwrap();
     }
 
     fn chance(&mut self, probability: f64) -> bool {

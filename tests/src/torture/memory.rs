@@ -8,12 +8,12 @@ use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use model::MAX_MESSAGE_BYTES;
 use ports::{
-    CommitError, DeadLetter, DeadPage, Delivery, Expect, Item, Key, MAX_COMMIT, MAX_DELAY, MAX_RECEIVES,
-    MAX_VALUE_BYTES, Out, Page, QueueBackend, QueueError, QueueName, Receipt, RedriveError, StateBackend,
-    StateError, Version, Write, was_a_message,
+    CommitError, DeadLetter, DeadPage, Delivery, Expect, Item, Key, MAX_DELAY, MAX_RECEIVES, Out, Page,
+    QueueBackend, QueueError, QueueName, Receipt, RedriveError, StateBackend, StateError, Version, Write,
+    given_up, impossible, was_a_message,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -202,9 +202,7 @@ impl QueueBackend for Memory {
             let Some(index) = inner.pick(queue, now) else { break };
             let Some(mut message) = inner.remove(queue, index) else { break };
             if message.receives >= MAX_RECEIVES {
-                let last =
-                    if message.in_flight { "the last one was never settled" } else { "the last one failed" };
-                let reason = format!("delivered {} times without success; {last}", message.receives);
+                let reason = given_up(message.receives, message.in_flight);
                 inner.bury(queue, message.body, &reason, now);
                 continue;
             }
@@ -354,7 +352,7 @@ impl StateBackend for Memory {
         }
         let mut inner = self.inner();
         for (index, write) in writes.iter().enumerate() {
-            let (key, expect) = condition(write);
+            let (key, expect) = write.condition();
             let current = inner.row(key, now).map(|row| row.version);
             let holds = match expect {
                 Expect::Absent => current.is_none(),
@@ -379,32 +377,5 @@ impl StateBackend for Memory {
             }
         }
         Ok(())
-    }
-}
-
-/// What DynamoDB would not take.
-fn impossible(writes: &[Write]) -> Option<String> {
-    if writes.len() > MAX_COMMIT {
-        return Some(format!("a commit of {} writes", writes.len()));
-    }
-    let mut keys = BTreeSet::new();
-    writes.iter().find_map(|write| {
-        let (key, _) = condition(write);
-        match write {
-            _ if !keys.insert(key) => Some(format!("a commit that names `{key}` twice")),
-            Write::Put { value, .. } if value.len() > MAX_VALUE_BYTES => {
-                Some(format!("`{key}` would weigh {} bytes", value.len()))
-            }
-            Write::Put { .. } | Write::Delete { .. } | Write::Check { .. } => None,
-        }
-    })
-}
-
-/// What a write is about, and what must be there for it.
-pub(crate) fn condition(write: &Write) -> (&Key, Expect) {
-    match write {
-        Write::Put { key, expect, .. } | Write::Delete { key, expect } | Write::Check { key, expect } => {
-            (key, *expect)
-        }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! What was really written and sent is kept in a [`Log`], for whoever judges in the end.
 
-use super::memory::{Memory, condition};
+use super::memory::Memory;
 use async_trait::async_trait;
 use defender::Pause;
 use jiff::{SignedDuration, Timestamp};
@@ -160,7 +160,7 @@ pub struct Log {
 impl Log {
     fn committed(&mut self, writes: &[Write]) {
         for write in writes {
-            let (key, _) = condition(write);
+            let (key, _) = write.condition();
             let Write::Put { value, .. } = write else { continue };
             if !key.sort.starts_with("case#") {
                 continue;
@@ -268,7 +268,7 @@ impl StateBackend for Outside {
     }
 
     async fn commit(&self, writes: &[Write], now: Timestamp) -> Result<(), CommitError> {
-        let remembers = writes.iter().any(|write| condition(write).0.sort.starts_with("told#"));
+        let remembers = writes.iter().any(|write| write.condition().0.sort.starts_with("told#"));
         let fate = self.door.knock(if remembers { Op::Remember } else { Op::Commit }).await;
         let unavailable =
             |maybe_written| CommitError::Unavailable { why: "tortured".to_owned(), maybe_written };

@@ -5,16 +5,16 @@
 
 use super::{life::Life, process::Machine};
 use crate::{
-    connection, seconds,
+    connection,
+    stage::{cases, dead_letters, revision},
     torture::shipped::{asks_for_isolation, is_excluded, is_workstation},
 };
-use defender::{Call, Reader, RealPause};
+use defender::{Reader, RealPause};
 use jiff::{SignedDuration, Timestamp};
 use local::Store;
-use model::{AlertId, Answer, DeviceId, EffectState, EvidenceIdentity, Revision, TenantId};
+use model::{AlertId, Answer, DeviceId, EffectState, TenantId};
 use ports::{
-    Announced, Brakes, CaseRow, Claim, Cursor, DeadLetter, OpenEffect, QueueBackend, QueueName, State,
-    Stored, Told, alert_partition,
+    Announced, Brakes, CaseRow, Claim, Cursor, DeadLetter, OpenEffect, QueueName, State, Stored, Told,
 };
 use simulator::{ActionType, Entry, MachineAction, Simulator};
 use std::{
@@ -71,10 +71,7 @@ impl<'a> Evidence<'a> {
         let (actions, now) = simulator.with(|world| (world.actions.clone(), world.now));
         let connection = connection(&simulator.url(), &[]);
         let (reader, _, _) = defender::connect(&connection, Arc::new(RealPause)).unwrap();
-        let mut dead = Vec::new();
-        for queue in QueueName::ALL {
-            dead.extend(store.dead(queue, None).await.unwrap().letters);
-        }
+        let dead = dead_letters(&store).await;
         let state = State::new(Arc::new(store.clone()));
         let tenant = connection.tenant;
         Evidence { life, simulator, machine, journal, actions, now, tenant, store, state, reader, dead }
@@ -136,9 +133,7 @@ impl<'a> Evidence<'a> {
 
     async fn undecided(&self, id: &str) -> Option<String> {
         let alert: AlertId = id.parse().unwrap();
-        let call = Call { now: self.now, budget: seconds(5) };
-        let as_it_is = self.reader.alert(&alert, call).await.unwrap();
-        let revision = Revision::of(&as_it_is, &EvidenceIdentity::all(&as_it_is));
+        let revision = revision(&self.reader, &alert, self.now).await.unwrap();
         let key = Announced::key(&self.tenant, &alert);
         let announced: Option<Stored<Announced>> = self.state.get(&key, self.now).await.unwrap();
         if !announced.is_some_and(|announced| announced.value.revisions.contains(&revision)) {
@@ -153,9 +148,7 @@ impl<'a> Evidence<'a> {
     }
 
     async fn cases(&self, alert: &AlertId) -> Vec<CaseRow> {
-        let partition = alert_partition(&self.tenant, alert);
-        let rows: Vec<Stored<CaseRow>> = self.state.query_all(&partition, "case#", self.now).await.unwrap();
-        rows.into_iter().map(|row| row.value).collect()
+        cases(&self.state, &self.tenant, alert, self.now).await
     }
 
     async fn isolations(&self, verdict: &mut Verdict) {
