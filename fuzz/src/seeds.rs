@@ -208,9 +208,10 @@ pub(crate) fn rows() -> Vec<Vec<u8>> {
     ])
 }
 
-/// `playbook.toml`, `policy.cedar` and `assets.toml`, as they ship.
-pub(crate) fn shipped_playbook() -> [String; 3] {
-    ["playbook.toml", "policy.cedar", "assets.toml"].map(|name| file(&format!("playbook/{name}")))
+/// `playbook.toml`, `policy.cedar`, `guarantees.cedar` and `assets.toml`, as they ship.
+pub(crate) fn shipped_playbook() -> [String; 4] {
+    ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"]
+        .map(|name| file(&format!("playbook/{name}")))
 }
 
 /// What ships, and the same with every example in it switched on.
@@ -261,7 +262,7 @@ pub(crate) fn assets() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn policies() -> Vec<Vec<u8>> {
-    let [_, policy, _] = shipped_playbook();
+    let [_, policy, ..] = shipped_playbook();
     let mut policies = vec![policy.clone().into_bytes()];
     let rules: Vec<&str> = policy.split("\n@id(").skip(1).collect();
     policies.extend(rules.iter().map(|rule| format!("@id({rule}").into_bytes()));

@@ -12,17 +12,18 @@ use defender::{RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Store, Worked};
 use model::{AlertId, Answer, EffectState, Mode, TenantId, one_line};
-use policy::{Channel, Playbook};
+use policy::{Channel, Playbook, Texts};
 use ports::{CaseRow, Claim, State, Stored, Told, alert_partition};
 use simulator::Simulator;
 use std::{error::Error, path::PathBuf, sync::Arc};
 
 /// The shipped playbook, so that the demo shows what users deploy.
-const PLAYBOOK: [&str; 3] = [
-    include_str!("../../../playbook/playbook.toml"),
-    include_str!("../../../playbook/policy.cedar"),
-    include_str!("../../../playbook/assets.toml"),
-];
+const PLAYBOOK: Texts<'_> = Texts {
+    playbook: include_str!("../../../playbook/playbook.toml"),
+    policy: include_str!("../../../playbook/policy.cedar"),
+    guarantees: include_str!("../../../playbook/guarantees.cedar"),
+    assets: include_str!("../../../playbook/assets.toml"),
+};
 
 /// For how long, by the hurried clock, open isolations are followed.
 const FOLLOW: SignedDuration = SignedDuration::from_mins(30);
@@ -96,8 +97,7 @@ impl Demo {
         let Some(connection) = connection.filter(|_| problems.is_empty()) else {
             return Err(problems.iter().collect::<Vec<_>>().join("; ").into());
         };
-        let [playbook, policy, assets] = PLAYBOOK;
-        let playbook = Playbook::parse(playbook, policy, assets).map_err(|problems| problems.to_string())?;
+        let playbook = Playbook::parse(&PLAYBOOK).map_err(|problems| problems.to_string())?;
         let (reader, responder, _) = connect(&connection, Arc::new(RealPause))?;
         let store = Store::in_memory()?;
         let host = Host::new(Parts {

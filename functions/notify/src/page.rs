@@ -205,7 +205,10 @@ fn known_device(rows: &mut Rows, device: &Device) {
         [&device.os_platform, &device.os_version].into_iter().filter_map(|part| part.as_deref()).collect();
     rows.text("System", Some(&system.join(" ")));
     rows.text("Group", device.group.as_deref());
-    rows.add("Tags", Some(limited(device.tags.iter().map(|tag| show(tag, 60)).collect()).join(", ")));
+    rows.add(
+        "Tags",
+        Some(limited(device.tags.iter().flatten().map(|tag| show(tag, 60)).collect()).join(", ")),
+    );
     rows.text("Value", device.value.as_deref());
     rows.text("Health", device.health.as_deref());
     rows.add("Reported", device.last_seen.map(time));

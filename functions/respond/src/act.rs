@@ -18,6 +18,7 @@ use model::{
     ActionKind, ActionStatus, ActionTaken, Alert, Answer, Cause, Decision, Device, DeviceFact, DeviceId,
     Effect, EffectState, MachineAction, Mode, one_line,
 };
+use policy::Surroundings;
 use ports::{Acted, Claim, Count, Event, Gate, Stored, Wish};
 
 /// For how long an open isolation counts as open without asking the service.
@@ -112,8 +113,8 @@ impl Respond {
             !(claim.is_cut_off() || (claim.state == EffectState::Claimed && claim.spent))
         });
         if needs_room && let Some(gate) = self.early_gate(work, device).await? {
+            let decision = self.decide_on_message(work);
             let body = &work.message.body;
-            let decision = self.decide(&body.found.alert, &body.device, work);
             let (alert, device) = (body.found.alert.clone(), body.device.clone());
             let fresh = Fresh { alert, device, decision, actions: Vec::new() };
             return self.hold(work, before, &fresh, &gate).await;
@@ -352,8 +353,7 @@ impl Respond {
         {
             return self.found_own(work, held, action).await;
         }
-        let body = &work.message.body;
-        let decision = self.decide(&body.found.alert, &body.device, work);
+        let decision = self.decide_on_message(work);
         let note =
             format!("{why}; whether the service has acted is read from its machine actions until {due:.0}");
         let outcome = on_claim(work.outcome(decision, Some(EffectState::Unknown), vec![note]), &held.value);
@@ -394,8 +394,7 @@ impl Respond {
         if let Some(last) = recorded.filter(|last| last.claim.as_ref() == Some(&claim.id)) {
             return last.decision.clone();
         }
-        let body = &work.message.body;
-        let decision = self.decide(&body.found.alert, &body.device, work);
+        let decision = self.decide_on_message(work);
         if what_follows(&decision).1 {
             return decision;
         }
@@ -558,8 +557,7 @@ impl Respond {
             work.refusal = Some(doubt);
             return Ok(());
         }
-        let body = &work.message.body;
-        let mut decision = self.decide(&body.found.alert, &body.device, work);
+        let mut decision = self.decide_on_message(work);
         decision.answer = Answer::Refused;
         decision.tell = true;
         decision.doubts.push(doubt);
@@ -601,7 +599,10 @@ impl Respond {
             Err(error) => return doubt_or_wait("the device's machine actions", &error).map(Err),
         };
         let fact = DeviceFact::Known(known);
-        let decision = self.decide(&alert, &fact, work);
+        // Of our own state, what was read when the message was taken.
+        let known =
+            Surroundings { alert_read: Some(work.now), device_read: Some(work.now), ..work.surroundings };
+        let decision = self.decide(&alert, &fact, work, known);
         Ok(Ok(Fresh { alert, device: fact, decision, actions }))
     }
 

@@ -10,6 +10,7 @@ mod orders;
 mod outcome;
 mod release;
 mod standing;
+mod surroundings;
 
 use defender::{Call, Reader, Responder};
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +18,7 @@ use model::{
     ActionTaken, AlertEnriched, Answer, Decision, DeviceFact, EffectRequested, EffectState, Envelope, Mode,
     TenantId,
 };
-use policy::{Case, Playbook};
+use policy::{Case, Playbook, Surroundings};
 use ports::{
     CaseRow, ClaimError, CommitError, Disposition, Order, Queue, QueueError, QueueName, State, StateError,
     Stored, Tally, dispatch,
@@ -106,6 +107,8 @@ struct Work {
     how: Option<orders::How>,
     /// Why an order by hand is not carried out: the case stays as it is, and whoever gave the order hears it.
     refusal: Option<String>,
+    /// What our own state says for the policies.
+    surroundings: Surroundings,
     now: Timestamp,
 }
 
@@ -192,7 +195,15 @@ impl Respond {
             }
             case => case?,
         };
-        let mut work = Work { message, case, order: None, how: None, refusal: None, now };
+        let mut work = Work {
+            message,
+            case,
+            order: None,
+            how: None,
+            refusal: None,
+            surroundings: Surroundings::default(),
+            now,
+        };
         match Box::pin(self.judge_case(&mut work)).await {
             // A claim, the brakes: what cannot be known is a doubt, and to wait for it is no answer.
             Err(Stop::Unreadable(why)) => self.refuse(&mut work, None, why).await,
@@ -204,11 +215,11 @@ impl Respond {
         if work.was_judged() {
             return self.announce_again(work).await;
         }
+        work.surroundings = self.surroundings(work).await?;
         if let Some(held) = self.own_request(work).await? {
             return Box::pin(self.settle_own(work, held)).await;
         }
-        let body = &work.message.body;
-        let decision = self.decide(&body.found.alert, &body.device, work);
+        let decision = self.decide_on_message(work);
         if !work.is_newly_actionable() {
             return self.record_triage(work, decision).await;
         }
@@ -244,6 +255,7 @@ impl Respond {
             device: &work.message.body.device,
             first_seen: found.first_seen,
             environment_mode: self.environment_mode,
+            surroundings: work.surroundings,
             now: found.first_seen.at,
         });
         let was_wanted = matches!(then.answer, Answer::Isolate | Answer::Propose);
@@ -256,12 +268,24 @@ impl Respond {
         })
     }
 
-    fn decide(&self, alert: &model::Alert, device: &DeviceFact, work: &Work) -> Decision {
+    fn decide_on_message(&self, work: &Work) -> Decision {
+        let body = &work.message.body;
+        self.decide(&body.found.alert, &body.device, work, work.surroundings)
+    }
+
+    fn decide(
+        &self,
+        alert: &model::Alert,
+        device: &DeviceFact,
+        work: &Work,
+        surroundings: Surroundings,
+    ) -> Decision {
         self.playbook.decide(&Case {
             alert,
             device,
             first_seen: work.message.body.found.first_seen,
             environment_mode: self.environment_mode,
+            surroundings,
             now: work.now,
         })
     }

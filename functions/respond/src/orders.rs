@@ -17,6 +17,7 @@ use model::{
     EffectRequested, EffectState, Envelope, FirstSeen, IsolationType, MachineAction, Mode, Onboarding,
     Wanted, one_line,
 };
+use policy::Surroundings;
 use ports::{Announced, Answered, CaseRow, Claim, Count, Event, NewClaim, Once, Order, Stored, Wish, Write};
 
 /// An order that is being carried out.
@@ -225,14 +226,19 @@ impl Respond {
         };
         let identity = [order.message.id.as_str()];
         let message = Envelope::new(&self.tenant, &identity, &order.message.trace, order.now, body);
-        Ok(Work {
+        let mut work = Work {
             message,
             case: Some(case),
             order: Some(order.order()),
             how: how_of(order),
             refusal: None,
+            surroundings: Surroundings::default(),
             now: order.now,
-        })
+        };
+        let known = self.surroundings(&work).await?;
+        // When alert and device of the last outcome were read is not known any more.
+        work.surroundings = Surroundings { alert_read: None, device_read: None, ..known };
+        Ok(work)
     }
 
     /// A person has ordered it: what was read just before says whether the device may be isolated, not the policy.

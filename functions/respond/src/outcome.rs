@@ -310,7 +310,7 @@ fn remember(row: &mut CaseRow, outcome: &ActionTaken, work: &Work, judged: Judge
     row.push(HistoryEntry {
         at: work.now,
         revision: found.revision.clone(),
-        decision: outcome.decision.clone(),
+        decision: outcome.decision.in_short(),
         effect: outcome.effect,
         state: outcome.state,
         notes: outcome.notes.clone(),

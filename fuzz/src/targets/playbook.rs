@@ -1,10 +1,10 @@
-//! The playbook's three files, each with the other two as they ship.
+//! The playbook's files but the guarantees, which are read as policies are, each with the others as they ship.
 
 use super::{SECRET, Target, assert_sayable, assert_silent};
 use crate::seeds;
 use jiff::Timestamp;
 use model::{Alert, Answer, DeviceFact, FirstSeen, Limits, Mode};
-use policy::{AssetList, Case, Playbook, Problems, Settings};
+use policy::{AssetList, Case, Playbook, Problems, Settings, Surroundings, Texts};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -129,8 +129,10 @@ fn assets(input: &[u8]) {
 }
 
 fn policy(input: &[u8]) {
-    let [playbook, _, assets] = seeds::shipped_playbook();
-    match Playbook::parse(&playbook, &text(input), &assets) {
+    let [playbook, _, guarantees, assets] = seeds::shipped_playbook();
+    let policy = text(input);
+    let texts = Texts { playbook: &playbook, policy: &policy, guarantees: &guarantees, assets: &assets };
+    match Playbook::parse(&texts) {
         Ok(playbook) => assert_decides(&playbook),
         Err(problems) => assert_problems(&problems, 1_000),
     }
@@ -151,8 +153,14 @@ fn assert_decides(playbook: &Playbook) {
     for device in [known, unknown] {
         let device: DeviceFact = serde_json::from_value(device).unwrap();
         let first_seen = FirstSeen { at: now, mode: Mode::Enforce };
-        let case =
-            Case { alert: &alert, device: &device, first_seen, environment_mode: Some(Mode::Enforce), now };
+        let case = Case {
+            alert: &alert,
+            device: &device,
+            first_seen,
+            environment_mode: Some(Mode::Enforce),
+            surroundings: Surroundings::default(),
+            now,
+        };
         let decision = playbook.decide(&case);
         if decision.answer == Answer::Isolate {
             assert!(device.known().is_some() && decision.doubts.is_empty(), "{decision:?}");
@@ -177,7 +185,9 @@ mod tests {
         assert_eq!(settings.iter().filter(|is_read| !**is_read).count(), 1, "{settings:?}");
         let assets = read(seeds::assets(), &|text| AssetList::parse(text).is_ok());
         assert_eq!(assets.iter().filter(|is_read| !**is_read).count(), 0, "{assets:?}");
-        let policies = read(seeds::policies(), &|text| Playbook::parse("", text, "").is_ok());
+        let policies = read(seeds::policies(), &|text| {
+            Playbook::parse(&Texts { policy: text, ..Texts::default() }).is_ok()
+        });
         assert!(policies.len() > 10 && policies.iter().all(|is_read| *is_read), "{policies:?}");
     }
 

@@ -465,7 +465,7 @@ pub(crate) fn device(value: &Value) -> Result<Device, Unreadable> {
         name: fields.text("computerDnsName"),
         os_platform: fields.text("osPlatform"),
         os_version: fields.text("version"),
-        tags: fields.texts("machineTags"),
+        tags: fields.present("machineTags").is_some().then(|| fields.texts("machineTags")),
         group: fields.text("rbacGroupName"),
         value: fields.text("deviceValue"),
         health: fields.text("healthStatus"),

@@ -1,5 +1,6 @@
 //! What was decided about an alert and why. Deciding itself is `policy`'s business.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Whether decisions are carried out.
@@ -73,6 +74,51 @@ pub struct PolicyNote {
     pub reason: String,
 }
 
+/// On which side a policy stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Permit,
+    Forbid,
+    /// A forbid of `guarantees.cedar`, which is asked apart from the policies.
+    Guarantee,
+}
+
+/// A policy whose conditions were met, and for which action.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Spoke {
+    /// The action's name in the schema, such as `isolate`.
+    pub action: String,
+    pub side: Side,
+    /// The policy's `@id`.
+    pub policy: String,
+}
+
+/// Something that the policies could see and that at least one of them asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// As policies write it, such as `resource.device.class`.
+    pub name: String,
+    /// In words; none where it is not known.
+    pub value: Option<String>,
+    /// Whose word it is, such as "Defender's device".
+    pub source: String,
+    /// When it was read there; none for what has no age.
+    pub read_at: Option<Timestamp>,
+}
+
+/// How an answer came about, for whoever asks later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reasoning {
+    /// Every policy that spoke, whatever came of it.
+    pub spoke: Vec<Spoke>,
+    pub inputs: Vec<Input>,
+    /// How many guarantees were asked.
+    pub guarantees: usize,
+    /// The digest of the playbook that decided; see `policy::Playbook::digest`.
+    pub playbook: String,
+}
+
 /// A decision with everything that is needed to explain it later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -89,4 +135,14 @@ pub struct Decision {
     pub doubts: Vec<String>,
     /// Whether people are to be told.
     pub tell: bool,
+    /// Empty in a history, and in what was recorded before there was any.
+    #[serde(default)]
+    pub reasoning: Reasoning,
+}
+
+impl Decision {
+    /// The decision without how it came about, for a place where many stand.
+    pub fn in_short(&self) -> Decision {
+        Decision { reasoning: Reasoning::default(), ..self.clone() }
+    }
 }

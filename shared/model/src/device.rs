@@ -48,8 +48,9 @@ pub struct Device {
     /// Such as `Windows11`, `WindowsServer2022`, `Linux`, `macOS`: an open set.
     pub os_platform: Option<String>,
     pub os_version: Option<String>,
-    /// Tags, which whoever owns the device can forge.
-    pub tags: Vec<String>,
+    /// Tags, which whoever owns the device can forge. None where the service did not say: that is not the same as none.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
     pub group: Option<String>,
     pub value: Option<String>,
     pub health: Option<String>,

@@ -112,7 +112,7 @@ id!(
 
 /// The first 16 bytes of a SHA-256 over the parts, as hexadecimal digits. The parts are length-prefixed, so
 /// that no two lists of parts give the same input.
-pub(crate) fn digest(parts: &[&str]) -> String {
+pub fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -19,10 +19,10 @@ mod revision;
 pub use action::{ActionKind, ActionStatus, MachineAction};
 pub use alert::{Alert, AlertStatus, Classification, Evidence, Severity, User};
 pub use clean::one_line;
-pub use decision::{Answer, Decision, IsolationType, Mode, PolicyNote};
+pub use decision::{Answer, Decision, Input, IsolationType, Mode, PolicyNote, Reasoning, Side, Spoke};
 pub use device::{Device, DeviceClass, DeviceFact, DeviceRef, Onboarding};
 pub use effect::{Effect, EffectState};
-pub use ids::{ActionId, AlertId, BadId, ClaimId, DeviceId, MessageId, TenantId};
+pub use ids::{ActionId, AlertId, BadId, ClaimId, DeviceId, MessageId, TenantId, digest};
 pub use limits::Limits;
 pub use message::{
     ActionTaken, AlertEnriched, AlertFound, Body, Cause, EffectRequested, Envelope, FirstSeen,

@@ -333,6 +333,7 @@ mod tests {
             forbidden_by: vec![],
             doubts: vec![],
             tell: true,
+            reasoning: crate::Reasoning::default(),
         };
         let found = found();
         ActionTaken {

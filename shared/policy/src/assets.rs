@@ -9,6 +9,7 @@ use crate::{
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use model::{Device, DeviceId};
+use std::collections::BTreeSet;
 use toml::de::{DeTable, DeValue};
 
 /// One list of devices with somebody who answers for it.
@@ -21,6 +22,8 @@ pub struct AssetList {
     pub devices: Vec<DeviceId>,
     pub groups: Vec<String>,
     pub tags: Vec<String>,
+    /// People: by name, with the domain before it (`contoso\\ada`), or by principal name.
+    pub users: Vec<String>,
 }
 
 impl AssetList {
@@ -31,9 +34,9 @@ impl AssetList {
         if problems.is_empty() { Ok(lists) } else { Err(Problems::new(problems)) }
     }
 
-    /// How many devices, groups and tags it names.
+    /// How many devices, groups, tags and users it names.
     pub fn entries(&self) -> usize {
-        self.devices.len() + self.groups.len() + self.tags.len()
+        self.devices.len() + self.groups.len() + self.tags.len() + self.users.len()
     }
 
     /// Whether the day of its review lies in the past (UTC).
@@ -46,7 +49,12 @@ impl AssetList {
         let same = |one: &str, other: &str| one.trim().to_lowercase() == other.trim().to_lowercase();
         self.devices.contains(&device.id)
             || device.group.iter().any(|group| self.groups.iter().any(|listed| same(listed, group)))
-            || device.tags.iter().any(|tag| self.tags.iter().any(|listed| same(listed, tag)))
+            || device.tags.iter().flatten().any(|tag| self.tags.iter().any(|listed| same(listed, tag)))
+    }
+
+    /// Whether one of these people stands on it; they are in lower case.
+    pub(crate) fn names_user(&self, users: &BTreeSet<String>) -> bool {
+        self.users.iter().any(|listed| users.contains(&listed.trim().to_lowercase()))
     }
 }
 
@@ -75,7 +83,7 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Vec<AssetList> {
 }
 
 fn list(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AssetList> {
-    section.only(reader, &["name", "owner", "review_by", "devices", "groups", "tags"]);
+    section.only(reader, &["name", "owner", "review_by", "devices", "groups", "tags", "users"]);
     let name = name(reader, section);
     let owner = section.needed(reader, "owner");
     let review_by = review_date(reader, section);
@@ -90,7 +98,7 @@ fn list(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AssetList> {
         }
     }
     let mut words = |key| section.texts(reader, key).iter().map(|word| word.text.to_owned()).collect();
-    let (groups, tags) = (words("groups"), words("tags"));
+    let (groups, tags, users) = (words("groups"), words("tags"), words("users"));
     let list = AssetList {
         name: name?.text.to_owned(),
         owner: owner?.text.to_owned(),
@@ -98,9 +106,10 @@ fn list(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AssetList> {
         devices,
         groups,
         tags,
+        users,
     };
     if list.entries() == 0 && reader.problems.len() == before {
-        let what = "has no entries: name `devices`, `groups` or `tags`, or remove it";
+        let what = "has no entries: name `devices`, `groups`, `tags` or `users`, or remove it";
         reader.problem(section.at, format!("the list `{}` {what}", list.name));
     }
     Some(list)

@@ -1,27 +1,27 @@
 //! From what the policies say and what is doubtful to one answer.
 //!
-//! The policies permit; Cordon's own doubts, here in code, can only take away: no policy can allow acting on
-//! data that are missing, stale or contradictory.
+//! The policies permit; the guarantees and Cordon's own doubts, here in code, can only take away: no policy can allow
+//! what a guarantee forbids, or acting on data that are missing, stale or contradictory.
 
 use crate::{
     Case, Playbook,
-    rules::{Rule, Ruling, Rulings},
+    facts::Facts,
+    rules::{Put, Rule, Ruling, Rulings},
 };
 use model::{
     Alert, AlertStatus, Answer, Classification, Decision, DeviceFact, DeviceRef, IsolationType, Mode,
-    Onboarding, PolicyNote, one_line,
+    Onboarding, PolicyNote, Reasoning, Side, Spoke, one_line,
 };
 use std::collections::BTreeMap;
 
 pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
     let settings = &playbook.settings;
     let mode = case.environment_mode.unwrap_or(settings.mode);
-    let listed: Vec<&str> = case.device.known().map_or_else(Vec::new, |device| {
-        playbook.lists.iter().filter(|list| list.names(device)).map(|list| list.name.as_str()).collect()
-    });
-    let judged = playbook.rules.judge(case, mode, settings.isolation.act_within, &listed);
-    let rulings = match judged {
-        Ok(rulings) => rulings,
+    let facts = Facts::new(case, mode, settings, &playbook.lists);
+    let put = playbook.rules.put(case, &facts);
+    let judged = put.and_then(|put| Ok((playbook.rules.judge(&put)?, put)));
+    let (rulings, put) = match judged {
+        Ok(judged) => judged,
         Err(error) => {
             let error = format!("the case could not be put to the policies: {}", one_line(&error, 300));
             return Decision {
@@ -32,6 +32,7 @@ pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
                 forbidden_by: Vec::new(),
                 doubts: [vec![error], severity_doubts(case.alert), doubts(case)].concat(),
                 tell: true,
+                reasoning: reasoning(playbook, &facts, Vec::new()),
             };
         }
     };
@@ -46,11 +47,13 @@ pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
 
     let errors = rulings.errors.iter().map(|error| one_line(error, 300));
     let mut serious: Vec<String> = errors.chain(severity_doubts(case.alert)).collect();
+    let (guarantees, broken) = guaranteed(playbook, said.answer, &put);
     let (answer, doubts) = match said.answer {
         Answer::Isolate | Answer::Propose => {
             serious.extend(doubts(case));
             serious.extend(stale);
             serious.extend(conflict);
+            serious.extend(broken);
             (if serious.is_empty() { said.answer } else { Answer::Refused }, serious)
         }
         Answer::Refused => {
@@ -70,14 +73,76 @@ pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
         Answer::Refused => !doubts.is_empty() || rulings.notify.allowed,
         Answer::None => rulings.notify.allowed,
     };
+    let mut spoke = spoke(&rulings);
+    spoke.extend(guarantees.iter().map(|rule| Spoke {
+        action: word(said.answer).to_owned(),
+        side: Side::Guarantee,
+        policy: rule.id.clone(),
+    }));
     Decision {
         answer,
         mode,
         isolation_type,
         permitted_by: said.permits.values().map(|rule| rule.note()).collect(),
-        forbidden_by: said.forbidden_by(),
+        forbidden_by: said.forbidden_by().into_iter().chain(guarantees.iter().map(|r| r.note())).collect(),
         doubts,
         tell,
+        reasoning: reasoning(playbook, &facts, spoke),
+    }
+}
+
+/// The second gate: the guarantees that forbid what the policies permit, and what has to be said about it.
+fn guaranteed<'p>(playbook: &'p Playbook, answer: Answer, put: &Put) -> (Vec<&'p Rule>, Vec<String>) {
+    match playbook.guarantees.forbids(answer, put) {
+        Ok((forbids, errors)) => {
+            let broken = forbids.iter().map(|rule| {
+                format!(
+                    "the policy permits what the guarantee `{}` forbids; `cordon prove` shows how to mend it",
+                    rule.id
+                )
+            });
+            let said = broken.chain(errors.iter().map(|error| one_line(error, 300))).collect();
+            (forbids, said)
+        }
+        Err(error) => {
+            let said = format!("the case could not be put to the guarantees: {}", one_line(&error, 300));
+            (Vec::new(), vec![said])
+        }
+    }
+}
+
+/// The action behind an answer, as the schema names it.
+fn word(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Isolate => "isolate",
+        Answer::Propose => "proposeIsolate",
+        Answer::None | Answer::Refused => "none",
+    }
+}
+
+/// Every policy that spoke, for every action that was asked about.
+fn spoke(rulings: &Rulings<'_>) -> Vec<Spoke> {
+    let asked = [
+        (word(Answer::Isolate), &rulings.isolate),
+        (word(Answer::Propose), &rulings.propose),
+        ("notify", &rulings.notify),
+    ];
+    let mut spoke = Vec::new();
+    for (action, ruling) in asked {
+        let permits = ruling.permits.iter().map(|rule| (Side::Permit, rule));
+        for (side, rule) in permits.chain(ruling.forbids.iter().map(|rule| (Side::Forbid, rule))) {
+            spoke.push(Spoke { action: action.to_owned(), side, policy: rule.id.clone() });
+        }
+    }
+    spoke
+}
+
+fn reasoning(playbook: &Playbook, facts: &Facts<'_>, spoke: Vec<Spoke>) -> Reasoning {
+    Reasoning {
+        spoke,
+        inputs: facts.inputs(&|word| playbook.asks_for(word)),
+        guarantees: playbook.guarantees.all().len(),
+        playbook: playbook.digest.clone(),
     }
 }
 
@@ -213,6 +278,9 @@ fn doubts(case: &Case<'_>) -> Vec<String> {
     }
     if !device.unreadable.is_empty() {
         doubts.push(format!("the device could not be read in full: {}", unreadable(&device.unreadable)));
+    }
+    if device.tags.is_none() {
+        doubts.push("the device's tags are not known".to_owned());
     }
     if device.class().is_none() {
         doubts.push(match &device.os_platform {

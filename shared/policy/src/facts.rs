@@ -2,11 +2,11 @@
 //!
 //! What is missing stays absent, never a default: the schema makes every policy ask first.
 
-use crate::Case;
+use crate::{AssetList, Case};
 use cedar_policy::{Context, RestrictedExpression as Value};
-use jiff::{SignedDuration, Timestamp, civil::Weekday, tz::TimeZone};
-use model::{Alert, Device, Mode, Severity};
-use std::collections::HashMap;
+use jiff::{SignedDuration, Timestamp, Zoned, civil::Weekday, tz::TimeZone};
+use model::{Alert, Device, Input, Mode, Severity, one_line};
+use std::collections::{BTreeSet, HashMap};
 
 /// What the policies may know.
 #[derive(Debug)]
@@ -14,44 +14,139 @@ pub(crate) struct Facts<'a> {
     case: &'a Case<'a>,
     mode: Mode,
     act_within: SignedDuration,
+    time_zone: &'a TimeZone,
     /// The names of the asset lists on which the device stands.
-    listed: &'a [&'a str],
+    pub(crate) listed: Vec<&'a str>,
+    /// Everybody whom alert and evidence name, in the spellings that policies use.
+    users: BTreeSet<String>,
+    /// The names of the asset lists on which one of them stands.
+    users_listed: Vec<&'a str>,
 }
+
+/// One fact: by the name that policies use, as a value of theirs and as a sentence's part.
+struct Fact {
+    name: &'static str,
+    value: Option<Value>,
+    said: Option<String>,
+}
+
+/// Whose word a fact is, and when it was read there.
+#[derive(Clone, Copy)]
+struct From {
+    source: &'static str,
+    read_at: Option<Timestamp>,
+}
+
+/// The longest that one input is quoted for later, in characters.
+const MAX_SAID: usize = 120;
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(
         case: &'a Case<'a>,
         mode: Mode,
-        act_within: SignedDuration,
-        listed: &'a [&'a str],
+        settings: &'a crate::Settings,
+        lists: &'a [AssetList],
     ) -> Facts<'a> {
-        Facts { case, mode, act_within, listed }
+        let on = |is_on: &dyn Fn(&AssetList) -> bool| {
+            lists.iter().filter(|list| is_on(list)).map(|list| list.name.as_str()).collect()
+        };
+        let users = users(case.alert);
+        Facts {
+            case,
+            mode,
+            act_within: settings.isolation.act_within,
+            time_zone: &settings.time_zone,
+            listed: case.device.known().map_or_else(Vec::new, |device| on(&|list| list.names(device))),
+            users_listed: on(&|list| list.names_user(&users)),
+            users,
+        }
     }
 
     pub(crate) fn context(&self) -> Result<Context, String> {
-        let now = self.case.now.to_zoned(TimeZone::UTC);
-        let pairs = [
-            ("now", datetime(self.case.now)),
-            ("actWithin", Value::new_duration(format!("{}ms", self.act_within.as_millis()))),
-            ("hour", Value::new_long(now.hour().into())),
-            ("weekday", text(weekday(now.weekday()))),
-            ("mode", text(self.mode.as_str())),
-        ];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
+        let pairs =
+            self.circumstances().into_iter().filter_map(|fact| Some((fact.name.to_owned(), fact.value?)));
         Context::from_pairs(pairs).map_err(|error| error.to_string())
     }
 
     pub(crate) fn alert(&self) -> Result<HashMap<String, Value>, String> {
+        let mut pairs = present(self.about_alert());
+        pairs.insert("evidence".to_owned(), record(self.about_evidence())?);
+        if let Some(user) = &self.case.alert.user {
+            let name = Fact::text("name", Some(&user.name.to_lowercase()));
+            let domain = Fact::text("domain", user.domain.as_deref().map(str::to_lowercase).as_deref());
+            pairs.insert("user".to_owned(), record([name, domain])?);
+        }
+        if let Some(device) = self.case.device.known() {
+            pairs.insert("device".to_owned(), record(self.about_device(device))?);
+        }
+        Ok(pairs)
+    }
+
+    /// What somebody asks for, who asks for these words, in the order of the schema.
+    pub(crate) fn inputs(&self, asks_for: &dyn Fn(&str) -> bool) -> Vec<Input> {
+        let known = &self.case.surroundings;
+        let alert = From { source: "Defender's alert", read_at: known.alert_read };
+        let device = From { source: "Defender's device", read_at: known.device_read };
+        let mut all: Vec<(&str, Fact, From)> = Vec::new();
+        all.extend(self.about_alert().into_iter().map(|fact| ("resource", fact, alert)));
+        let evidence = self.about_evidence().into_iter();
+        all.extend(evidence.map(|fact| ("resource.evidence", fact, alert)));
+        if let Some(user) = &self.case.alert.user {
+            all.push(("resource.user", Fact::text("name", Some(&user.name)), alert));
+            all.push(("resource.user", Fact::text("domain", user.domain.as_deref()), alert));
+        }
+        if let Some(found) = self.case.device.known() {
+            let facts = self.about_device(found).into_iter();
+            all.extend(facts.map(|fact| ("resource.device", fact, device)));
+        }
+        all.extend(self.circumstances().into_iter().map(|fact| ("context", fact, alert)));
+        let asked = all.into_iter().filter(|(_, fact, _)| asks_for(fact.name));
+        asked
+            .map(|(of, fact, from)| Input {
+                name: format!("{of}.{}", fact.name),
+                source: source_of(of, fact.name).unwrap_or(from.source).to_owned(),
+                read_at: if source_of(of, fact.name).is_some() { None } else { from.read_at },
+                value: fact.said.map(|said| one_line(&said, MAX_SAID)),
+            })
+            .collect()
+    }
+
+    fn circumstances(&self) -> [Fact; 10] {
+        let known = &self.case.surroundings;
+        let utc = self.case.now.to_zoned(TimeZone::UTC);
+        let local = self.case.now.to_zoned(self.time_zone.clone());
+        let hour = |name, at: &Zoned| Fact::long(name, Some(at.hour().into()));
+        let day = |name, at: &Zoned| Fact::text(name, Some(weekday(at.weekday())));
+        let act_within = self.act_within;
+        [
+            Fact::time("now", Some(self.case.now)),
+            Fact {
+                name: "actWithin",
+                value: Some(Value::new_duration(format!("{}ms", act_within.as_millis()))),
+                said: Some(format!("{act_within:#}")),
+            },
+            hour("hour", &utc),
+            day("weekday", &utc),
+            hour("localHour", &local),
+            day("localWeekday", &local),
+            Fact::text("mode", Some(self.mode.as_str())),
+            Fact::long("isolationsLastHour", known.isolations_last_hour.map(Into::into)),
+            Fact::long("isolationsLastDay", known.isolations_last_day.map(Into::into)),
+            Fact::flag("openIsolation", known.open_isolation),
+        ]
+    }
+
+    fn about_alert(&self) -> [Fact; 22] {
         let Alert {
             id,
             incident_id,
             severity,
             status,
             classification,
-            determination: _,
+            determination,
             category,
             detection_source,
-            detector_id: _,
+            detector_id,
             title,
             description: _,
             created,
@@ -62,63 +157,119 @@ impl<'a> Facts<'a> {
             device_name: _,
             device_group,
             threat_family,
-            threat_name: _,
+            threat_name,
             techniques,
-            user,
+            user: _,
             evidence: _,
-            evidence_truncated,
+            evidence_truncated: _,
             unreadable: _,
         } = self.case.alert;
-        let user = user.as_ref().map(|user| {
-            record([("name", Some(text(&user.name))), ("domain", user.domain.as_deref().map(text))])
-        });
-        let device = self.case.device.known().map(|device| self.device(device));
-        Ok(present([
-            ("id", Some(text(id.as_str()))),
-            ("title", Some(text(title))),
-            ("severity", Some(text(severity.as_ref().map_or("", Severity::as_str)))),
-            (
-                "severityLevel",
-                severity.as_ref().and_then(Severity::rank).map(|rank| Value::new_long(rank.into())),
-            ),
-            ("status", status.as_ref().map(|status| text(status.as_str()))),
-            ("classification", classification.as_ref().map(|found| text(found.as_str()))),
-            ("category", category.as_deref().map(text)),
-            ("source", detection_source.as_deref().map(|source| text(source_word(source)))),
-            ("techniques", Some(texts(techniques.iter().map(String::as_str)))),
-            ("incident", incident_id.as_deref().map(text)),
-            ("threatFamily", threat_family.as_deref().map(text)),
-            ("deviceGroup", device_group.as_deref().map(text)),
-            ("created", created.map(datetime)),
-            ("firstEvent", first_event.map(datetime)),
-            ("lastEvent", last_event.map(datetime)),
-            ("updated", updated.map(datetime)),
-            ("firstSeenObserving", Some(Value::new_bool(self.case.first_seen.mode == Mode::Observe))),
-            ("evidenceTruncated", Some(Value::new_bool(*evidence_truncated))),
-            ("user", user.transpose()?),
-            ("device", device.transpose()?),
-        ]))
+        let rank = severity.as_ref().and_then(Severity::rank);
+        [
+            Fact::text("id", Some(id.as_str())),
+            Fact::text("title", Some(title)),
+            Fact::text("severity", Some(severity.as_ref().map_or("", Severity::as_str))),
+            Fact::long("severityLevel", rank.map(Into::into)),
+            Fact::text("status", status.as_ref().map(model::AlertStatus::as_str)),
+            Fact::text("classification", classification.as_ref().map(model::Classification::as_str)),
+            Fact::text("determination", determination.as_deref()),
+            Fact::text("category", category.as_deref()),
+            Fact::text("source", detection_source.as_deref().map(source_word)),
+            Fact::text("detector", detector_id.as_deref()),
+            Fact::texts("techniques", techniques.iter().map(String::as_str)),
+            Fact::text("incident", incident_id.as_deref()),
+            Fact::text("threatFamily", threat_family.as_deref()),
+            Fact::text("threatName", threat_name.as_deref()),
+            Fact::text("deviceGroup", device_group.as_deref()),
+            Fact::time("created", *created),
+            Fact::time("firstEvent", *first_event),
+            Fact::time("lastEvent", *last_event),
+            Fact::time("updated", *updated),
+            Fact::flag("firstSeenObserving", Some(self.case.first_seen.mode == Mode::Observe)),
+            Fact::texts("users", self.users.iter().map(String::as_str)),
+            Fact::texts("usersListed", self.users_listed.iter().copied()),
+        ]
     }
 
-    fn device(&self, device: &Device) -> Result<Value, String> {
-        let tags: Vec<String> = device.tags.iter().map(|tag| tag.trim().to_lowercase()).collect();
-        record([
-            ("id", Some(text(device.id.as_str()))),
-            ("name", device.name.as_deref().map(text)),
-            ("class", device.class().map(|class| text(class.as_str()))),
-            ("osPlatform", device.os_platform.as_deref().map(text)),
-            ("osVersion", device.os_version.as_deref().map(text)),
-            ("tags", Some(texts(tags.iter().map(String::as_str)))),
-            ("group", device.group.as_deref().map(text)),
-            ("value", device.value.as_deref().map(text)),
-            ("health", device.health.as_deref().map(text)),
-            ("risk", device.risk.as_deref().map(text)),
-            ("exposure", device.exposure.as_deref().map(text)),
-            ("onboarding", device.onboarding.as_ref().map(|onboarding| text(onboarding.as_str()))),
-            ("lastSeen", device.last_seen.map(datetime)),
-            ("listed", Some(texts(self.listed.iter().copied()))),
-        ])
+    fn about_evidence(&self) -> [Fact; 8] {
+        let alert = self.case.alert;
+        let all = |name, of: fn(&model::Evidence) -> Option<&str>| {
+            let words: BTreeSet<String> =
+                alert.evidence.iter().filter_map(of).map(|word| word.trim().to_lowercase()).collect();
+            Fact::texts(name, words.iter().map(String::as_str))
+        };
+        [
+            Fact::flag("truncated", Some(alert.evidence_truncated)),
+            all("kinds", |evidence| Some(&evidence.kind)),
+            all("sha1", |evidence| evidence.sha1.as_deref()),
+            all("sha256", |evidence| evidence.sha256.as_deref()),
+            all("fileNames", |evidence| evidence.file_name.as_deref()),
+            all("addresses", |evidence| evidence.ip_address.as_deref()),
+            all("urls", |evidence| evidence.url.as_deref()),
+            all("statuses", |evidence| evidence.detection_status.as_deref()),
+        ]
     }
+
+    fn about_device(&self, device: &Device) -> [Fact; 17] {
+        let tags: Option<BTreeSet<String>> =
+            device.tags.as_ref().map(|tags| tags.iter().map(|tag| tag.trim().to_lowercase()).collect());
+        [
+            Fact::text("id", Some(device.id.as_str())),
+            Fact::text("name", device.name.as_deref()),
+            Fact::text("class", device.class().map(model::DeviceClass::as_str)),
+            Fact::text("osPlatform", device.os_platform.as_deref()),
+            Fact::text("osVersion", device.os_version.as_deref()),
+            tags.map_or_else(
+                || Fact::text("tags", None),
+                |tags| Fact::texts("tags", tags.iter().map(String::as_str)),
+            ),
+            Fact::text("group", device.group.as_deref()),
+            Fact::text("value", device.value.as_deref()),
+            Fact::text("health", device.health.as_deref()),
+            Fact::text("risk", device.risk.as_deref()),
+            Fact::text("exposure", device.exposure.as_deref()),
+            Fact::text("onboarding", device.onboarding.as_ref().map(model::Onboarding::as_str)),
+            Fact::flag("merged", Some(device.merged_into.is_some())),
+            Fact::time("firstSeen", device.first_seen),
+            Fact::time("lastSeen", device.last_seen),
+            Fact::texts("listed", self.listed.iter().copied()),
+            Fact::time("readAt", self.case.surroundings.device_read),
+        ]
+    }
+}
+
+/// Whose word it is, where that is not what it stands with.
+fn source_of(of: &str, name: &str) -> Option<&'static str> {
+    match (of, name) {
+        (_, "listed" | "usersListed") => Some("assets.toml"),
+        (_, "firstSeenObserving" | "readAt") => Some("Cordon's state"),
+        ("context", "isolationsLastHour" | "isolationsLastDay" | "openIsolation") => Some("Cordon's state"),
+        ("context", "actWithin" | "mode") => Some("playbook and environment"),
+        ("context", _) => Some("the clock"),
+        _ => None,
+    }
+}
+
+/// Everybody whom an alert and its evidence name: by name, with the domain, and by principal name; in lower case.
+fn users(alert: &Alert) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut add = |name: Option<&str>, domain: Option<&str>| {
+        let Some(name) = name.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()) else {
+            return;
+        };
+        if let Some(domain) = domain.map(str::trim).filter(|domain| !domain.is_empty()) {
+            all.insert(format!("{}\\{name}", domain.to_lowercase()));
+        }
+        all.insert(name);
+    };
+    if let Some(user) = &alert.user {
+        add(Some(&user.name), user.domain.as_deref());
+    }
+    for evidence in &alert.evidence {
+        add(evidence.account_name.as_deref(), evidence.account_domain.as_deref());
+        add(evidence.user_principal_name.as_deref(), None);
+    }
+    all
 }
 
 /// Microsoft's word for what raised an alert. Its interfaces disagree about case, blanks and even the word
@@ -142,25 +293,48 @@ fn source_word(found: &str) -> &str {
     SAME.iter().find(|(spelling, _)| *spelling == plain).map_or(found, |(_, word)| word)
 }
 
-fn text(text: &str) -> Value {
-    Value::new_string(text.to_owned())
+impl Fact {
+    fn text(name: &'static str, text: Option<&str>) -> Fact {
+        Fact {
+            name,
+            value: text.map(|text| Value::new_string(text.to_owned())),
+            said: text.map(str::to_owned),
+        }
+    }
+
+    fn texts<'t>(name: &'static str, texts: impl Iterator<Item = &'t str>) -> Fact {
+        let texts: Vec<&str> = texts.collect();
+        let said = if texts.is_empty() { "none".to_owned() } else { texts.join(", ") };
+        let values = texts.into_iter().map(|text| Value::new_string(text.to_owned()));
+        Fact { name, value: Some(Value::new_set(values)), said: Some(said) }
+    }
+
+    fn long(name: &'static str, number: Option<i64>) -> Fact {
+        Fact { name, value: number.map(Value::new_long), said: number.map(|number| number.to_string()) }
+    }
+
+    fn flag(name: &'static str, flag: Option<bool>) -> Fact {
+        let said = flag.map(|flag| if flag { "yes" } else { "no" }.to_owned());
+        Fact { name, value: flag.map(Value::new_bool), said }
+    }
+
+    /// Cut to milliseconds, which is as fine as Cedar's times are.
+    fn time(name: &'static str, at: Option<Timestamp>) -> Fact {
+        let said = |format| at.map(|at: Timestamp| at.strftime(format).to_string());
+        Fact {
+            name,
+            value: said("%Y-%m-%dT%H:%M:%S.%3fZ").map(Value::new_datetime),
+            said: said("%Y-%m-%d %H:%M:%S UTC"),
+        }
+    }
 }
 
-fn texts<'t>(texts: impl Iterator<Item = &'t str>) -> Value {
-    Value::new_set(texts.map(text))
+fn present(facts: impl IntoIterator<Item = Fact>) -> HashMap<String, Value> {
+    facts.into_iter().filter_map(|fact| Some((fact.name.to_owned(), fact.value?))).collect()
 }
 
-/// Cut to milliseconds, which is as fine as Cedar's times are.
-fn datetime(at: Timestamp) -> Value {
-    Value::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
-}
-
-fn present<const N: usize>(pairs: [(&str, Option<Value>); N]) -> HashMap<String, Value> {
-    pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-}
-
-fn record<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Result<Value, String> {
-    Value::new_record(present(pairs)).map_err(|error| error.to_string())
+fn record(facts: impl IntoIterator<Item = Fact>) -> Result<Value, String> {
+    Value::new_record(present(facts)).map_err(|error| error.to_string())
 }
 
 fn weekday(day: Weekday) -> &'static str {

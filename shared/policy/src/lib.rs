@@ -1,5 +1,7 @@
 //! The playbook: settings, policy and asset lists in, a decision with its reasons out.
 //!
+//! Two gates stand one behind the other: what `policy.cedar` permits must not be what `guarantees.cedar` forbids.
+//!
 //! Deciding is pure: it reads no clock, knows no store and no network, and never fails, because an error while
 //! deciding is a doubt, and doubt means no. Reading the folder is the only I/O. Limits, claims and whether a
 //! device is already isolated are the business of whoever acts.
@@ -19,10 +21,11 @@ pub use settings::{Channel, HostKind, IsolationSettings, PollSettings, Settings,
 
 use jiff::Timestamp;
 use model::{Alert, Decision, DeviceFact, FirstSeen, Mode};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 const PLAYBOOK: &str = "playbook.toml";
 const POLICY: &str = "policy.cedar";
+const GUARANTEES: &str = "guarantees.cedar";
 const ASSETS: &str = "assets.toml";
 
 /// A playbook without a fault: its policies are valid, its settings within bounds.
@@ -30,7 +33,22 @@ const ASSETS: &str = "assets.toml";
 pub struct Playbook {
     pub settings: Settings,
     rules: rules::Rules,
+    guarantees: rules::Rules,
     lists: Vec<AssetList>,
+    digest: String,
+}
+
+/// The texts of the playbook's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Texts<'a> {
+    /// `playbook.toml`
+    pub playbook: &'a str,
+    /// `policy.cedar`
+    pub policy: &'a str,
+    /// `guarantees.cedar`
+    pub guarantees: &'a str,
+    /// `assets.toml`
+    pub assets: &'a str,
 }
 
 /// One alert on one device, and what else a decision depends on.
@@ -41,28 +59,55 @@ pub struct Case<'a> {
     pub first_seen: FirstSeen,
     /// What the environment says; none leaves it to the playbook.
     pub environment_mode: Option<Mode>,
+    pub surroundings: Surroundings,
     pub now: Timestamp,
 }
 
+/// What Cordon's own state says beside alert and device. What is none is not known, and absent for the policies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// When the alert was read from the service.
+    pub alert_read: Option<Timestamp>,
+    /// When the device was read from the service.
+    pub device_read: Option<Timestamp>,
+    /// How many isolations were let through in the last 60 minutes.
+    pub isolations_last_hour: Option<u32>,
+    /// How many isolations were let through in the last 24 hours.
+    pub isolations_last_day: Option<u32>,
+    /// Whether an isolation of the device by Cordon is under way or in force.
+    pub open_isolation: Option<bool>,
+}
+
 impl Playbook {
-    /// Reads the three files of a folder.
+    /// Reads the four files of a folder.
     pub fn read(folder: &Path) -> Result<Playbook, Problems> {
-        let files = [PLAYBOOK, POLICY, ASSETS].map(|file| problems::read_file(folder, file));
-        match files {
-            [Ok(playbook), Ok(policy), Ok(assets)] => Playbook::parse(&playbook, &policy, &assets),
-            files => Err(Problems::new(files.into_iter().filter_map(Result::err).collect())),
+        let files = [PLAYBOOK, POLICY, GUARANTEES, ASSETS].map(|file| problems::read_file(folder, file));
+        match &files {
+            [Ok(playbook), Ok(policy), Ok(guarantees), Ok(assets)] => {
+                Playbook::parse(&Texts { playbook, policy, guarantees, assets })
+            }
+            _ => Err(Problems::new(files.into_iter().filter_map(Result::err).collect())),
         }
     }
 
-    /// Reads the texts of the three files.
-    pub fn parse(playbook_toml: &str, policy_cedar: &str, assets_toml: &str) -> Result<Playbook, Problems> {
+    /// Reads the texts of the four files.
+    pub fn parse(texts: &Texts<'_>) -> Result<Playbook, Problems> {
         let mut problems = Vec::new();
-        let settings = settings::parse(playbook_toml, &mut problems);
-        let rules = rules::parse(policy_cedar, &mut problems);
-        let lists = assets::parse(assets_toml, &mut problems);
-        match rules {
-            Some(rules) if problems.is_empty() => Ok(Playbook { settings, rules, lists }),
-            Some(_) | None => Err(Problems::new(problems)),
+        let settings = settings::parse(texts.playbook, &mut problems);
+        let vocabulary = match rules::Vocabulary::new() {
+            Ok(vocabulary) => Arc::new(vocabulary),
+            Err(problem) => return Err(Problems::new(vec![problem])),
+        };
+        let mut read = |kind, text| rules::parse(kind, text, &vocabulary, &mut problems);
+        let rules = read(rules::Kind::Policy, texts.policy);
+        let guarantees = read(rules::Kind::Guarantees, texts.guarantees);
+        let lists = assets::parse(texts.assets, &mut problems);
+        let digest = model::digest(&[texts.playbook, texts.policy, texts.guarantees, texts.assets]);
+        match (rules, guarantees) {
+            (Some(rules), Some(guarantees)) if problems.is_empty() => {
+                Ok(Playbook { settings, rules, guarantees, lists, digest })
+            }
+            _ => Err(Problems::new(problems)),
         }
     }
 
@@ -84,5 +129,27 @@ impl Playbook {
     /// The policies, in the order of the file.
     pub fn policies(&self) -> &[Rule] {
         self.rules.all()
+    }
+
+    /// The guarantees, in the order of the file.
+    pub fn guarantees(&self) -> &[Rule] {
+        self.guarantees.all()
+    }
+
+    /// Whether policies or guarantees ask for an attribute, by its name in the schema. It may be said of one that they do
+    /// not ask for.
+    pub fn asks_for(&self, attribute: &str) -> bool {
+        self.rules.asks_for(attribute) || self.guarantees.asks_for(attribute)
+    }
+
+    /// A digest of the four files: a decision carries it, so that one made by another playbook can be told.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Policies, guarantees and schema as Cedar has them, for whoever proves something about them. Each policy's
+    /// Cedar id is its `@id`.
+    pub fn cedar(&self) -> (&cedar_policy::PolicySet, &cedar_policy::PolicySet, &cedar_policy::Schema) {
+        (self.rules.cedar(), self.guarantees.cedar(), self.rules.schema())
     }
 }

@@ -1,4 +1,5 @@
-//! `policy.cedar`: loading policies so strictly that whatever loads can be trusted, and asking them.
+//! `policy.cedar` and `guarantees.cedar`: loading policies so strictly that whatever loads can be trusted, and asking
+//! them.
 //!
 //! Cedar skips a policy that errs, a `forbid` included, and may then allow. So every error is handed on with
 //! the ruling, and nothing here decides what an answer means.
@@ -9,15 +10,15 @@ use crate::{
     problems::{Source, hint},
 };
 use cedar_policy::{
-    Authorizer, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    Request, Schema, ValidationMode, Validator,
+    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
+    PolicySet, Request, Schema, ValidationMode, Validator,
 };
-use jiff::SignedDuration;
 use miette::Diagnostic;
-use model::{IsolationType, Mode, PolicyNote};
+use model::{Answer, IsolationType, Mode, PolicyNote};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::Arc,
 };
 
 /// What `schema.cedarschema` says, as JSON, which Cedar reads faster: a Lambda function reads it at every start. A test
@@ -56,19 +57,53 @@ impl Rule {
     }
 }
 
-/// The policies, ready to be asked.
+/// Which of the two files it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Policy,
+    /// Nothing but forbids.
+    Guarantees,
+}
+
+impl Kind {
+    fn file(self) -> &'static str {
+        match self {
+            Kind::Policy => crate::POLICY,
+            Kind::Guarantees => crate::GUARANTEES,
+        }
+    }
+}
+
+/// The policies of one file, ready to be asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
+    /// Every word of the file outside texts and comments: what they may ask for is among it.
+    words: BTreeSet<String>,
     by_id: BTreeMap<String, usize>,
     policies: PolicySet,
     permits: PolicySet,
+    vocabulary: Arc<Vocabulary>,
+}
+
+/// The schema, and the names of it that code needs.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
     schema: Schema,
     names: Names,
 }
 
-/// The names of the schema that code needs.
-#[derive(Debug, Clone)]
+impl Vocabulary {
+    /// An error is a sentence.
+    pub(crate) fn new() -> Result<Vocabulary, String> {
+        let names = Names::new().ok_or("Cordon's own names for its actions cannot be read")?;
+        let schema = Schema::from_json_str(SCHEMA)
+            .map_err(|error| format!("Cordon's own schema cannot be read: {}", told(&error)))?;
+        Ok(Vocabulary { schema, names })
+    }
+}
+
+#[derive(Debug)]
 struct Names {
     cordon: EntityUid,
     alert: EntityTypeName,
@@ -112,44 +147,84 @@ pub(crate) struct Rulings<'a> {
     pub(crate) errors: BTreeSet<String>,
 }
 
+/// A case in Cedar's terms, to be put to policies.
+#[derive(Debug)]
+pub(crate) struct Put {
+    alert: EntityUid,
+    context: Context,
+    entities: Entities,
+}
+
 impl Rules {
     pub(crate) fn all(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Asks the policies about a case. An error is a sentence: the case could not be put to them at all.
-    pub(crate) fn judge(
-        &self,
-        case: &Case<'_>,
-        mode: Mode,
-        act_within: SignedDuration,
-        listed: &[&str],
-    ) -> Result<Rulings<'_>, String> {
-        let facts = Facts::new(case, mode, act_within, listed);
-        let alert =
-            EntityUid::from_type_name_and_id(self.names.alert.clone(), EntityId::new(case.alert.id.as_str()));
-        let context = facts.context()?;
+    /// Whether a word of the schema stands in the file at all.
+    pub(crate) fn asks_for(&self, word: &str) -> bool {
+        self.words.contains(word)
+    }
+
+    pub(crate) fn cedar(&self) -> &PolicySet {
+        &self.policies
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.vocabulary.schema
+    }
+
+    /// Puts a case into Cedar's terms. An error is a sentence: it cannot be put to policies at all.
+    pub(crate) fn put(&self, case: &Case<'_>, facts: &Facts<'_>) -> Result<Put, String> {
+        let alert = EntityUid::from_type_name_and_id(
+            self.vocabulary.names.alert.clone(),
+            EntityId::new(case.alert.id.as_str()),
+        );
         let entity =
             Entity::new(alert.clone(), facts.alert()?, Default::default()).map_err(|e| e.to_string())?;
-        let entities = Entities::from_entities([entity], Some(&self.schema)).map_err(|e| told(&e))?;
+        let entities =
+            Entities::from_entities([entity], Some(&self.vocabulary.schema)).map_err(|e| told(&e))?;
+        Ok(Put { alert, context: facts.context()?, entities })
+    }
 
+    /// Asks the policies about a case. An error is a sentence.
+    pub(crate) fn judge(&self, put: &Put) -> Result<Rulings<'_>, String> {
         let mut errors = BTreeSet::new();
-        let mut ask = |action: &EntityUid| {
-            let (cordon, action) = (self.names.cordon.clone(), action.clone());
-            Request::new(cordon, action, alert.clone(), context.clone(), Some(&self.schema))
-                .map(|request| self.ask(&request, &entities, &mut errors))
-                .map_err(|error| error.to_string())
-        };
-        let isolate = ask(&self.names.isolate)?;
-        let propose = ask(&self.names.propose_isolate)?;
-        let notify = ask(&self.names.notify)?;
+        let mut ask = |action: &EntityUid| self.ask(action, put, &mut errors);
+        let isolate = ask(&self.vocabulary.names.isolate)?;
+        let propose = ask(&self.vocabulary.names.propose_isolate)?;
+        let notify = ask(&self.vocabulary.names.notify)?;
         Ok(Rulings { isolate, propose, notify, errors })
     }
 
-    fn ask(&self, request: &Request, entities: &Entities, errors: &mut BTreeSet<String>) -> Ruling<'_> {
+    /// The guarantees that forbid an action, and what could not be evaluated. An error is a sentence.
+    pub(crate) fn forbids(
+        &self,
+        answer: Answer,
+        put: &Put,
+    ) -> Result<(Vec<&Rule>, BTreeSet<String>), String> {
+        let action = match answer {
+            Answer::Isolate => &self.vocabulary.names.isolate,
+            Answer::Propose => &self.vocabulary.names.propose_isolate,
+            Answer::None | Answer::Refused => return Ok((Vec::new(), BTreeSet::new())),
+        };
+        let mut errors = BTreeSet::new();
+        let ruling = self.ask(action, put, &mut errors)?;
+        Ok((ruling.forbids, errors))
+    }
+
+    fn ask(
+        &self,
+        action: &EntityUid,
+        put: &Put,
+        errors: &mut BTreeSet<String>,
+    ) -> Result<Ruling<'_>, String> {
+        let (cordon, context) = (self.vocabulary.names.cordon.clone(), put.context.clone());
+        let request =
+            Request::new(cordon, action.clone(), put.alert.clone(), context, Some(&self.vocabulary.schema))
+                .map_err(|error| error.to_string())?;
         let authorizer = Authorizer::new();
-        let whole = authorizer.is_authorized(request, &self.policies, entities);
-        let permits = authorizer.is_authorized(request, &self.permits, entities);
+        let whole = authorizer.is_authorized(&request, &self.policies, &put.entities);
+        let permits = authorizer.is_authorized(&request, &self.permits, &put.entities);
         for error in whole.diagnostics().errors().chain(permits.diagnostics().errors()) {
             let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
             errors.insert(format!(
@@ -159,12 +234,12 @@ impl Rules {
             ));
         }
         let allowed = whole.decision() == Decision::Allow;
-        Ruling {
+        Ok(Ruling {
             allowed,
             permits: self.rules_of(permits.diagnostics().reason()),
             // What Cedar gives as the reason of a "no" are the forbids that were satisfied.
             forbids: if allowed { Vec::new() } else { self.rules_of(whole.diagnostics().reason()) },
-        }
+        })
     }
 
     fn rules_of<'p>(&self, ids: impl Iterator<Item = &'p PolicyId>) -> Vec<&Rule> {
@@ -180,20 +255,15 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// Reads the file; what is wrong with it is added to `problems`. None only where nothing can be asked at all.
-pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
-    let source = Source { file: crate::POLICY, text };
-    let (schema, names) = match (Schema::from_json_str(SCHEMA), Names::new()) {
-        (Ok(schema), Some(names)) => (schema, names),
-        (Ok(_), None) => {
-            problems.push("Cordon's own names for its actions cannot be read".to_owned());
-            return None;
-        }
-        (Err(error), _) => {
-            problems.push(format!("Cordon's own schema cannot be read: {}", told(&error)));
-            return None;
-        }
-    };
-    if let Some(at) = too_deep(text) {
+pub(crate) fn parse(
+    kind: Kind,
+    text: &str,
+    vocabulary: &Arc<Vocabulary>,
+    problems: &mut Vec<String>,
+) -> Option<Rules> {
+    let source = Source { file: kind.file(), text };
+    let (words, too_deep) = words(text);
+    if let Some(at) = too_deep {
         let what = format!("it is nested deeper than {MAX_DEPTH} levels");
         problems.push(source.pointed_problem(&(at..at + 1), what, None, Some("split the policy")));
         return None;
@@ -222,7 +292,7 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
     for policy in in_order(&parsed) {
         let at = find(source, &policy.to_cedar().unwrap_or_default(), from);
         from = at.end;
-        let rule = read(source, policy, &at, &rules, problems);
+        let rule = read(kind, source, policy, &at, &rules, problems);
         // A policy without an id is validated all the same, under a name that says where it stands.
         let name =
             rule.as_ref().map_or_else(|| format!("line {}", source.line(at.start)), |rule| rule.id.clone());
@@ -238,7 +308,7 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
         rules.extend(rule);
     }
 
-    let result = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
+    let result = Validator::new(vocabulary.schema.clone()).validate(&policies, ValidationMode::Strict);
     let errors = result.validation_errors().map(|error| error as &dyn Diagnostic);
     // A warning says that a policy can never apply, or does not say what it seems to say.
     let warnings = result.validation_warnings().map(|warning| warning as &dyn Diagnostic);
@@ -250,17 +320,18 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Option<Rules> {
     problems.extend(placed.into_iter().map(|(_, problem)| problem));
 
     let by_id = rules.iter().enumerate().map(|(i, rule)| (rule.id.clone(), i)).collect();
-    Some(Rules { rules, by_id, policies, permits, schema, names })
+    Some(Rules { rules, words, by_id, policies, permits, vocabulary: Arc::clone(vocabulary) })
 }
 
 /// How deep a policy may be nested. Cedar's parser calls itself for each level, and a process whose stack is full ends
 /// without a word about why.
 const MAX_DEPTH: usize = 100;
 
-/// Where the text is nested deeper than that, by its brackets and by an `if` within an `if`. Texts and comments do not
-/// count.
-fn too_deep(text: &str) -> Option<usize> {
+/// Every word of the text, and where it is nested deeper than that, by its brackets and by an `if` within an `if`.
+/// What stands in quotes and in comments does not count.
+fn words(text: &str) -> (BTreeSet<String>, Option<usize>) {
     let (mut brackets, mut ifs) = (0_usize, 0_usize);
+    let mut words = BTreeSet::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let length = match first {
@@ -277,12 +348,15 @@ fn too_deep(text: &str) -> Option<usize> {
             ";" => ifs = 0,
             _ => {}
         }
+        if is_of_word(first) && !words.contains(token) {
+            words.insert(token.to_owned());
+        }
         if brackets > MAX_DEPTH || ifs > MAX_DEPTH {
-            return Some(text.len() - rest.len());
+            return (words, Some(text.len() - rest.len()));
         }
         rest = after;
     }
-    None
+    (words, None)
 }
 
 fn is_of_word(c: char) -> bool {
@@ -313,6 +387,7 @@ fn in_order(parsed: &PolicySet) -> Vec<&Policy> {
 
 /// Reads a policy's annotations. None where it has no usable id.
 fn read(
+    kind: Kind,
     source: Source<'_>,
     policy: &Policy,
     at: &Range<usize>,
@@ -339,6 +414,10 @@ fn read(
         if !ANNOTATIONS.contains(name) {
             problem(name, format!("unknown annotation `@{name}`"), Some(&hint(name, &ANNOTATIONS)));
         }
+    }
+    if kind == Kind::Guarantees && effect == Effect::Permit {
+        let hint = "write it into policy.cedar, or turn it round: forbid what must never be";
+        problem("id", "a guarantee can only forbid".into(), Some(hint));
     }
     let value = |name| annotations.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim());
 

@@ -6,7 +6,7 @@ use crate::{
     problems::{Problems, Source, read_file},
     section::{Bounds, Reader, Section, Word, name},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
 use model::{IsolationType, Limits, Mode};
 use std::{
     net::IpAddr,
@@ -19,6 +19,8 @@ use toml::de::DeTable;
 pub struct Settings {
     /// Whether decisions are carried out, where the environment does not say. Default: observe.
     pub mode: Mode,
+    /// Where `context.localHour` is told. Default: UTC.
+    pub time_zone: TimeZone,
     pub poll: PollSettings,
     pub isolation: IsolationSettings,
     /// How many devices may be isolated before people are asked.
@@ -174,6 +176,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             mode: Mode::Observe,
+            time_zone: TimeZone::UTC,
             poll: PollSettings { interval: INTERVAL.default, overlap: OVERLAP.default },
             isolation: IsolationSettings {
                 isolation_type: IsolationType::Full,
@@ -221,9 +224,10 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
 }
 
 fn read(reader: &mut Reader<'_>, root: Section<'_>, settings: &mut Settings) {
-    root.only(reader, &["mode", "poll", "isolation", "limits", "channels"]);
+    root.only(reader, &["mode", "time_zone", "poll", "isolation", "limits", "channels"]);
     let modes = [Mode::Observe, Mode::Enforce].map(|mode| (mode.as_str(), mode));
     settings.mode = root.choice(reader, "mode", settings.mode, &modes);
+    settings.time_zone = time_zone(reader, root).unwrap_or(TimeZone::UTC);
     if let Some(section) = root.section(reader, "poll") {
         section.only(reader, &["interval", "overlap"]);
         settings.poll.interval = section.duration(reader, "interval", INTERVAL);
@@ -244,6 +248,20 @@ fn read(reader: &mut Reader<'_>, root: Section<'_>, settings: &mut Settings) {
         }
         settings.channels.extend(channel(reader, section, name));
     }
+}
+
+fn time_zone(reader: &mut Reader<'_>, root: Section<'_>) -> Option<TimeZone> {
+    let word = root.text(reader, "time_zone")?;
+    // Never the machine's own files: both hosts must decide alike.
+    let zone = jiff::tz::TimeZoneDatabase::bundled().get(word.text).ok();
+    if zone.is_none() {
+        let found = model::one_line(word.text, 60);
+        reader.problem(
+            word.at,
+            format!("there is no time zone `{found}`; it is a name such as \"Europe/Berlin\" or \"UTC\""),
+        );
+    }
+    zone
 }
 
 fn isolation(reader: &mut Reader<'_>, section: Section<'_>, settings: &mut IsolationSettings) {

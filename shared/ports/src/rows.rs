@@ -191,7 +191,7 @@ impl CaseRow {
         row.push(HistoryEntry {
             at: now,
             revision: row.last.revision.clone(),
-            decision: row.last.decision.clone(),
+            decision: row.last.decision.in_short(),
             effect: claim.effect,
             state: Some(claim.state),
             notes,
@@ -209,7 +209,7 @@ impl CaseRow {
         row.push(HistoryEntry {
             at: now,
             revision: row.last.revision.clone(),
-            decision: row.last.decision.clone(),
+            decision: row.last.decision.in_short(),
             effect: Effect::Isolate,
             state: row.last.state,
             notes: row.last.notes.clone(),

@@ -89,7 +89,7 @@ fn within(mut taken: ActionTaken, text: &str) -> ActionTaken {
         device.group = t();
         device.value = t();
         device.health = t();
-        device.tags = vec![text.to_owned(); 30];
+        device.tags = Some(vec![text.to_owned(); 30]);
     }
     taken.notes = vec![text.to_owned(); 30];
     taken.decision.doubts = vec![text.to_owned()];

@@ -3,7 +3,7 @@
 use crate::{SETTINGS, Story, ago, ids, now, own, shipped_file, shipped_with};
 use jiff::SignedDuration;
 use model::{AlertStatus, Answer, Classification, DeviceFact, DeviceRef, IsolationType, Mode, Onboarding};
-use policy::{Channel, Effect, Playbook, Settings};
+use policy::{Channel, Effect, Playbook, Settings, Texts};
 use std::path::Path;
 
 /// What a row of the table expects: answer, whether people are told, and the policies that spoke for and against.
@@ -21,7 +21,7 @@ fn the_shipped_policy_decides_each_case_as_it_says() {
     let soon = Some(now() + SignedDuration::from_mins(9));
     let status = |status: &str| high().alert(|alert| alert.status = Some(AlertStatus::from(status)));
     let found = |word: &str| high().alert(|alert| alert.classification = Some(Classification::from(word)));
-    let tagged = |tag: &str| high().device(|device| device.tags.push(tag.into()));
+    let tagged = |tag: &str| high().device(|device| device.tags.get_or_insert_default().push(tag.into()));
 
     let table: Vec<(&str, Story, Expected<'_>)> = vec![
         ("High", high(), (Isolate, true, &["isolate-high"], &[])),
@@ -223,7 +223,7 @@ fn a_doubt_about_an_alert_that_is_refused_anyway_is_told() {
     let resolved = Story::new().alert(|alert| alert.status = Some(AlertStatus::Resolved));
     let decision = resolved.no_device(None).by(&shipped_with(SETTINGS, ""));
     assert_eq!((decision.answer, decision.tell, decision.doubts.len()), (Answer::Refused, true, 1));
-    assert_eq!(ids(&decision.forbidden_by), ["resolved"]);
+    assert_eq!(ids(&decision.forbidden_by), ["device-not-known", "resolved"]);
 }
 
 #[test]
@@ -396,7 +396,8 @@ fn every_commented_setting_is_real_and_shows_its_default() {
     let lines = text.lines().filter(|line| !is_sentence(line));
     let bare: Vec<&str> =
         lines.map(|line| if is_setting(line) { line.trim_start_matches("# ") } else { line }).collect();
-    let playbook = Playbook::parse(&bare.join("\n"), "", "").unwrap_or_else(|problems| panic!("{problems}"));
+    let playbook = Playbook::parse(&Texts { playbook: &bare.join("\n"), ..Texts::default() })
+        .unwrap_or_else(|problems| panic!("{problems}"));
     let defaults = Settings::default();
     assert_eq!(
         (&playbook.settings.poll, &playbook.settings.isolation, &playbook.settings.limits),

@@ -1,14 +1,18 @@
 //! How a bad playbook is refused: every fault at once, each with its place and a way out.
 
 use crate::{SETTINGS, shipped_file};
-use policy::{Channel, Playbook, SmtpSecurity};
+use policy::{Channel, Playbook, Problems, SmtpSecurity, Texts};
 use std::path::{Path, PathBuf};
 
 fn faults(settings: &str, policy: &str, assets: &str) -> Vec<String> {
-    match Playbook::parse(settings, policy, assets) {
+    match Playbook::parse(&Texts { playbook: settings, policy, assets, guarantees: "" }) {
         Ok(_) => panic!("nothing was found wrong"),
         Err(problems) => problems.iter().map(str::to_owned).collect(),
     }
+}
+
+fn settings_alone(playbook: &str) -> Result<Playbook, Problems> {
+    Playbook::parse(&Texts { playbook, ..Texts::default() })
 }
 
 /// The one fault of some settings.
@@ -27,7 +31,7 @@ fn an_unknown_key_is_named_with_what_was_meant() {
     );
     assert_eq!(
         fault("[quotas]\nper_hour = 3"),
-        "playbook.toml:1:2: unknown key `quotas`; known here: `mode`, `poll`, `isolation`, `limits`, `channels`"
+        "playbook.toml:1:2: unknown key `quotas`; known here: `mode`, `time_zone`, `poll`, `isolation`, `limits`, `channels`"
     );
     let assets = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\ntag = [\"x\"]";
     assert!(
@@ -122,14 +126,14 @@ fn a_mail_channel_needs_little() {
         ("host = \"::1\"\nsecurity = \"plain\"", SmtpSecurity::Plain, 25),
     ];
     for (more, security, port) in cases {
-        let playbook = Playbook::parse(&smtp(more), "", "").unwrap_or_else(|problems| panic!("{problems}"));
+        let playbook = settings_alone(&smtp(more)).unwrap_or_else(|problems| panic!("{problems}"));
         let Channel::Smtp { port: found_port, security: found, .. } = &playbook.settings.channels[0] else {
             panic!("{:?}", playbook.settings.channels)
         };
         assert_eq!((*found, *found_port), (security, port), "{more}");
     }
     let full = smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"CORDON_SMTP\"\nca_file = \"/ca.pem\"");
-    let playbook = Playbook::parse(&full, "", "").unwrap();
+    let playbook = settings_alone(&full).unwrap();
     let expected = Channel::Smtp {
         name: "m".into(),
         host: "m".into(),
@@ -219,8 +223,7 @@ fn an_asset_list_names_its_owner_its_review_and_real_devices() {
         ]
     );
     let head = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\n";
-    let empty =
-        "assets.toml:1:1: the list `a` has no entries: name `devices`, `groups` or `tags`, or remove it";
+    let empty = "assets.toml:1:1: the list `a` has no entries: name `devices`, `groups`, `tags` or `users`, or remove it";
     assert_eq!(faults("", "", head), [empty]);
     assert_eq!(faults("", "", &format!("{head}tags = []")), [empty]);
     let twice = format!("{head}tags = [\"x\"]\n").repeat(2);
@@ -326,18 +329,21 @@ fn a_template_is_refused() {
 
 #[test]
 fn all_problems_of_all_files_come_at_once() {
-    let problems = Playbook::parse(
-        "mod = \"observe\"\n[poll]\ninterval = \"1s\"",
-        &format!("{}\n{}", policy("resource.sverity == \"x\""), policy("resource.title == 7")),
-        "[[lists]]\nname = \"a\"",
-    )
-    .unwrap_err();
+    let policies = format!("{}\n{}", policy("resource.sverity == \"x\""), policy("resource.title == 7"));
+    let texts = Texts {
+        playbook: "mod = \"observe\"\n[poll]\ninterval = \"1s\"",
+        policy: &policies,
+        guarantees: "@id(\"g\")\n@reason(\"r\")\npermit (principal, action, resource);",
+        assets: "[[lists]]\nname = \"a\"",
+    };
+    let problems = Playbook::parse(&texts).unwrap_err();
     let found: Vec<&str> = problems.iter().collect();
     for word in [
         "playbook.toml:1:1: unknown key `mod`",
         "playbook.toml:3:12: `interval`",
         "policy.cedar:5:1: the `@id` `a` is taken",
         "policy.cedar:4:8: for policy `a`, attribute `sverity`",
+        "guarantees.cedar:1:1: a guarantee can only forbid",
         "assets.toml:1:1: `owner` is missing",
         "assets.toml:1:1: `review_by` is missing",
     ] {
@@ -361,12 +367,13 @@ fn a_missing_file_is_named_and_so_are_all_others() {
     std::fs::write(folder.path().join("policy.cedar"), shipped_file("policy.cedar")).unwrap();
     let problems = Playbook::read(folder.path()).unwrap_err();
     let found: Vec<&str> = problems.iter().collect();
-    assert_eq!(found.len(), 2, "{problems}");
+    assert_eq!(found.len(), 3, "{problems}");
     assert!(found[0].starts_with("cannot read `") && found[0].contains("playbook.toml"), "{problems}");
-    assert!(found[1].contains("assets.toml"), "{problems}");
+    assert!(found[1].contains("guarantees.cedar") && found[2].contains("assets.toml"), "{problems}");
 
     std::fs::write(folder.path().join("playbook.toml"), SETTINGS).unwrap();
     std::fs::write(folder.path().join("assets.toml"), "").unwrap();
+    std::fs::write(folder.path().join("guarantees.cedar"), "").unwrap();
     assert!(Playbook::read(folder.path()).is_ok());
     assert!(Playbook::read(Path::new("/nowhere/at/all")).is_err());
 }
@@ -383,6 +390,6 @@ fn a_policy_that_is_nested_too_deep_is_refused_before_it_overflows_the_stack() {
     }
     let (text, comment) = ("\\\"(".repeat(deep), "(".repeat(deep));
     let quoted = format!("resource.severity == \"{text}\" // {comment}\n");
-    let found = Playbook::parse("", &policy(&quoted), "");
+    let found = Playbook::parse(&Texts { policy: &policy(&quoted), ..Texts::default() });
     assert!(found.is_ok(), "what stands in texts and comments is not nested: {found:?}");
 }

@@ -10,7 +10,7 @@ mod schema;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, Decision, Device, DeviceFact, DeviceRef, FirstSeen, Mode, Severity};
-use policy::{Case, Playbook};
+use policy::{Case, Playbook, Surroundings, Texts};
 use serde_json::json;
 use std::path::Path;
 
@@ -27,13 +27,15 @@ fn shipped_file(name: &str) -> String {
 
 /// The shipped policy, with these settings and lists.
 fn shipped_with(settings: &str, assets: &str) -> Playbook {
-    Playbook::parse(settings, &shipped_file("policy.cedar"), assets)
-        .unwrap_or_else(|problems| panic!("{problems}"))
+    let (policy, guarantees) = (shipped_file("policy.cedar"), shipped_file("guarantees.cedar"));
+    let texts = Texts { playbook: settings, policy: &policy, guarantees: &guarantees, assets };
+    Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A policy of its own, in the mode `enforce`.
 fn own(policy: &str) -> Playbook {
-    Playbook::parse(SETTINGS, policy, "").unwrap_or_else(|problems| panic!("{problems}"))
+    Playbook::parse(&Texts { playbook: SETTINGS, policy, ..Texts::default() })
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// What a test changes: a High alert of a minute ago on a healthy workstation, unless it says otherwise.
@@ -103,6 +105,7 @@ impl Story {
             device: &self.device,
             first_seen: FirstSeen { at: now, mode: self.first_seen },
             environment_mode: self.environment,
+            surroundings: Surroundings::default(),
             now,
         })
     }
