@@ -21,7 +21,7 @@ use defender::{Pause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Polled, Store, Worked};
 use model::{Body, Cause, DeviceId, EffectRequested, Envelope, Limits, MessageId, Mode, TenantId, Wanted};
-use policy::{Channel, Playbook, Settings};
+use policy::{Channel, Playbook, Settings, Texts};
 use ports::{
     Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, State, Stored,
 };
@@ -104,6 +104,18 @@ impl Setup {
     pub fn playing(change: impl FnOnce(&mut Settings)) -> Setup {
         let mut playbook = Playbook::read(&shipped_playbook()).unwrap();
         change(&mut playbook.settings);
+        Setup { playbook: Some(Arc::new(playbook)), ..Setup::default() }
+    }
+
+    /// The shipped playbook in enforce mode, with another policy, made of the shipped one.
+    pub fn ruled(change: impl FnOnce(&str) -> String) -> Setup {
+        let file = |name| std::fs::read_to_string(shipped_playbook().join(name)).unwrap();
+        let [playbook, policy, guarantees, assets] =
+            ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"].map(file);
+        let policy = change(&policy);
+        let texts =
+            Texts { playbook: &playbook, policy: &policy, guarantees: &guarantees, assets: &assets };
+        let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));
         Setup { playbook: Some(Arc::new(playbook)), ..Setup::default() }
     }
 

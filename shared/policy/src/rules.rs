@@ -338,6 +338,8 @@ fn words(text: &str) -> (BTreeSet<String>, Option<usize>) {
             '"' => string_length(rest),
             '/' if rest.starts_with("//") => rest.find(['\n', '\r']).unwrap_or(rest.len()),
             _ if is_of_word(first) => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
+            // An annotation's name asks for nothing.
+            '@' => rest.find(|c| c != '@' && !is_of_word(c)).unwrap_or(rest.len()),
             _ => first.len_utf8(),
         };
         let (token, after) = rest.split_at(length);

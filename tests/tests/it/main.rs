@@ -9,6 +9,7 @@ mod killed;
 mod killed_on_aws;
 mod ledger;
 mod load;
+mod playbook;
 mod polling;
 mod rules;
 mod torture;

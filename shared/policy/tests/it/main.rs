@@ -7,6 +7,7 @@
 mod cases;
 mod faults;
 mod schema;
+mod vocabulary;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, Decision, Device, DeviceFact, DeviceRef, FirstSeen, Mode, Severity};

@@ -1,0 +1,235 @@
+//! What policies can ask for beyond what the shipped ones do, what a guarantee does, and how a decision says what it
+//! was made from.
+
+use crate::{SETTINGS, Story, ids, now, own, shipped_file};
+use jiff::{SignedDuration, Timestamp};
+use model::{Answer, Decision, Evidence, FirstSeen, Side};
+use policy::{Case, Playbook, Surroundings, Texts};
+use serde_json::json;
+
+/// Isolates where this holds.
+fn isolates_when(condition: &str) -> String {
+    format!(
+        "@id(\"own\") @reason(\"own\")\npermit (principal, action == Action::\"isolate\", resource)\n\
+         when {{ {condition} }};"
+    )
+}
+
+fn holds(story: &Story, condition: &str) -> bool {
+    story.by(&own(&isolates_when(condition))).answer == Answer::Isolate
+}
+
+#[test]
+fn a_policy_can_ask_for_everything_that_the_schema_names() {
+    let evidence: Vec<Evidence> = [
+        json!({"kind": "File", "sha1": "ABCDEF", "sha256": "00FF", "file_name": "Evil.EXE"}),
+        json!({"kind": "Ip", "ip_address": "203.0.113.7", "detection_status": "Detected"}),
+        json!({"kind": "Url", "url": "https://Example.com/x"}),
+        json!({"kind": "User", "account_name": "Svc-Backup", "account_domain": "CONTOSO",
+            "user_principal_name": "svc@Contoso.com"}),
+    ]
+    .into_iter()
+    .map(|piece| serde_json::from_value(piece).unwrap())
+    .collect();
+    let story = Story::new()
+        .alert(|alert| {
+            alert.evidence = evidence;
+            alert.threat_family = Some("Mimikatz".into());
+            alert.threat_name = Some("HackTool:Win32/Mimikatz".into());
+            alert.detector_id = Some("17e10bbc".into());
+            alert.incident_id = Some("42".into());
+            alert.determination = Some("Malware".into());
+        })
+        .device(|device| {
+            device.os_version = Some("24H2".into());
+            device.value = Some("High".into());
+            device.risk = Some("Medium".into());
+            device.exposure = Some("Low".into());
+            device.first_seen = Some(now() - SignedDuration::from_hours(48));
+        });
+    for condition in [
+        r#"resource.severityLevel >= 4"#,
+        r#"resource has category && resource.category == "Ransomware""#,
+        r#"resource has determination && resource.determination == "Malware""#,
+        r#"resource has detector && resource.detector == "17e10bbc""#,
+        r#"resource has incident && resource.incident == "42""#,
+        r#"resource has threatFamily && resource.threatFamily like "Mimi*""#,
+        r#"resource has threatName && resource.threatName == "HackTool:Win32/Mimikatz""#,
+        r#"resource.techniques.containsAny(["T1486", "T1490"])"#,
+        r#"resource has user && resource.user.name == "ada""#,
+        r#"resource.users.containsAll(["ada", "example\\ada", "contoso\\svc-backup", "svc@contoso.com"])"#,
+        r#"resource.evidence.kinds.contains("file") && !resource.evidence.truncated"#,
+        r#"resource.evidence.sha1.contains("abcdef") && resource.evidence.sha256.contains("00ff")"#,
+        r#"resource.evidence.fileNames.contains("evil.exe")"#,
+        r#"resource.evidence.addresses.contains("203.0.113.7")"#,
+        r#"resource.evidence.urls.contains("https://example.com/x")"#,
+        r#"resource.evidence.statuses.contains("detected")"#,
+        r#"resource has device && resource.device has tags && resource.device.tags.contains("finance")"#,
+        r#"resource has device && resource.device has osVersion && resource.device.osVersion == "24H2""#,
+        r#"resource has device && resource.device has value && resource.device.value == "High""#,
+        r#"resource has device && resource.device has risk && resource.device.risk == "Medium""#,
+        r#"resource has device && resource.device has exposure && resource.device.exposure == "Low""#,
+        r#"resource has device && resource.device has health && resource.device.health == "Active""#,
+        r#"resource has device && resource.device has firstSeen && resource.device.firstSeen < context.now"#,
+        r#"resource has device && !resource.device.merged && resource.device.listed.isEmpty()"#,
+        r#"context.hour == 10 && context.weekday == "Friday" && context.mode == "enforce""#,
+    ] {
+        let guarded = condition.replace("resource.severityLevel", "resource has severityLevel && resource.severityLevel");
+        assert!(holds(&story, &guarded), "{condition}");
+        let negated = format!("!({guarded})");
+        assert!(!holds(&story, &negated), "{negated}");
+    }
+}
+
+#[test]
+fn the_hour_of_the_day_is_told_in_the_playbooks_time_zone_as_well() {
+    let local = |zone: &str, at: &str| {
+        let settings = format!("mode = \"enforce\"\ntime_zone = \"{zone}\"");
+        let night = "context.localHour < 6 && context.localWeekday == \"Saturday\"";
+        let texts = Texts { playbook: &settings, policy: &isolates_when(night), ..Texts::default() };
+        let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));
+        let at: Timestamp = at.parse().unwrap();
+        Story::new().at(&playbook, at).answer == Answer::Isolate
+    };
+    // 2026-11-20 is a Friday; Tokyo is nine hours ahead, and Berlin one hour in winter and two in summer.
+    assert!(local("Asia/Tokyo", "2026-11-20T18:30:00Z"));
+    assert!(!local("UTC", "2026-11-20T18:30:00Z"));
+    assert!(local("Europe/Berlin", "2026-11-20T23:30:00Z"));
+    assert!(!local("Europe/Berlin", "2026-07-31T21:30:00Z"));
+    assert!(local("Europe/Berlin", "2026-07-31T22:30:00Z"));
+    let bad = Playbook::parse(&Texts { playbook: "time_zone = \"Mars/Olympus\"", ..Texts::default() });
+    let problems = bad.unwrap_err().to_string();
+    assert!(problems.starts_with("playbook.toml:1:13: there is no time zone `Mars/Olympus`"), "{problems}");
+}
+
+#[test]
+fn people_on_a_list_can_be_asked_about_however_they_are_spelt() {
+    let assets = |user: &str| {
+        format!(
+            "[[lists]]\nname = \"privileged\"\nowner = \"identity team\"\nreview_by = 2027-01-01\nusers = ['{user}']"
+        )
+    };
+    let condition = isolates_when("resource.usersListed.contains(\"privileged\")");
+    for (user, is_listed) in [("EXAMPLE\\Ada", true), ("ada", true), ("other\\ada", false), ("ad", false)] {
+        let texts =
+            Texts { playbook: SETTINGS, policy: &condition, assets: &assets(user), ..Texts::default() };
+        let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(Story::new().by(&playbook).answer == Answer::Isolate, is_listed, "{user}");
+    }
+}
+
+#[test]
+fn a_device_whose_tags_the_service_did_not_say_is_refused() {
+    let unknown = Story::new().device(|device| device.tags = None);
+    let decision = unknown.by(&own(&isolates_when("resource.severity == \"High\"")));
+    assert_eq!((decision.answer, decision.doubts), (Answer::Refused, vec!["the device's tags are not known".into()]));
+}
+
+fn guaranteed(policy: &str, guarantees: &str) -> Playbook {
+    let texts = Texts { playbook: SETTINGS, policy, guarantees, ..Texts::default() };
+    Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn what_a_guarantee_forbids_is_refused_whatever_the_policy_permits() {
+    let everything = "@id(\"all\") @reason(\"all\")\npermit (principal, action, resource);";
+    let playbook = guaranteed(everything, &shipped_file("guarantees.cedar"));
+    let ada = Story::new();
+    assert_eq!(ada.by(&playbook).answer, Answer::Isolate, "an ordinary case passes all guarantees");
+    let decision = ada.platform("Linux").by(&playbook);
+    assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
+    assert_eq!((ids(&decision.permitted_by), ids(&decision.forbidden_by)), (vec!["all"], vec!["only-known-workstations"]));
+    assert_eq!(
+        decision.doubts,
+        ["the policy permits what the guarantee `only-known-workstations` forbids; `cordon prove` shows how to mend it"]
+    );
+    let spoke = decision.reasoning.spoke.last().unwrap();
+    assert_eq!((spoke.side, spoke.action.as_str()), (Side::Guarantee, "isolate"));
+}
+
+#[test]
+fn every_shipped_guarantee_stands_by_itself_behind_a_policy_that_permits_everything() {
+    let everything = "@id(\"all\") @reason(\"all\")\npermit (principal, action, resource);";
+    let text = shipped_file("guarantees.cedar");
+    let ago = |hours| Some(now() - SignedDuration::from_hours(hours));
+    let stories = [
+        ("only-known-workstations", Story::new().platform("WindowsServer2022")),
+        ("never-an-excluded-device", Story::new().device(|d| d.tags = Some(vec!["CORDON-exclude".into()]))),
+        ("never-below-medium", Story::new().severity("Low")),
+        ("never-on-our-own-detections", Story::new().source("customDetection")),
+        ("never-on-our-own-detections", Story::new().alert(|alert| alert.detection_source = None)),
+        ("never-what-people-have-closed", Story::new().alert(|a| a.status = Some("Resolved".into()))),
+        ("never-what-people-have-closed", Story::new().alert(|a| a.classification = Some("FalsePositive".into()))),
+        ("never-an-old-alert", Story::new().alert(|alert| alert.created = ago(5))),
+        ("never-an-old-alert", Story::new().alert(|alert| alert.last_event = None)),
+        ("never-what-was-seen-while-observing", Story { first_seen: model::Mode::Observe, ..Story::new() }),
+    ];
+    for (id, story) in stories {
+        let decision = story.by(&guaranteed(everything, &text));
+        assert_eq!((decision.answer, ids(&decision.forbidden_by)), (Answer::Refused, vec![id]));
+    }
+    let lists = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\ntags = [\"finance\"]";
+    let texts = Texts { playbook: SETTINGS, policy: everything, guarantees: &text, assets: lists };
+    let decision = Story::new().by(&Playbook::parse(&texts).unwrap());
+    assert_eq!(ids(&decision.forbidden_by), ["never-a-listed-asset"]);
+    let all = Playbook::parse(&texts).unwrap().guarantees().len();
+    assert_eq!(all, 8, "a new guarantee needs a story here");
+}
+
+#[test]
+fn a_guarantee_that_cannot_be_evaluated_is_a_refusal() {
+    let errs = "@id(\"errs\") @reason(\"r\")\nforbid (principal, action, resource)\n\
+                when { context.hour * 4611686018427387904 > 0 };";
+    let decision = Story::new().by(&guaranteed(&isolates_when("true == true"), errs));
+    assert_eq!(decision.answer, Answer::Refused);
+    assert!(decision.doubts[0].starts_with("policy `errs` could not be evaluated: "), "{:?}", decision.doubts);
+}
+
+fn decide(playbook: &Playbook, surroundings: Surroundings) -> Decision {
+    let story = Story::new();
+    playbook.decide(&Case {
+        alert: &story.alert,
+        device: &story.device,
+        first_seen: FirstSeen { at: now(), mode: story.first_seen },
+        environment_mode: None,
+        surroundings,
+        now: now(),
+    })
+}
+
+#[test]
+fn a_decision_says_what_it_was_made_from_whose_word_it_is_and_how_old() {
+    let policy = isolates_when(
+        "resource.severity == \"High\" && resource has device && resource.device has class && \
+         resource.device.class == \"workstation\" && resource.device.listed.isEmpty() && \
+         (if context has isolationsLastHour then context.isolationsLastHour < 3 else true)",
+    );
+    let (read, earlier) = (now(), now() - SignedDuration::from_mins(9));
+    let surroundings = Surroundings {
+        alert_read: Some(read),
+        device_read: Some(earlier),
+        isolations_last_hour: Some(2),
+        ..Surroundings::default()
+    };
+    let decision = decide(&own(&policy), surroundings);
+    assert_eq!(decision.answer, Answer::Isolate);
+    let inputs: Vec<(&str, Option<&str>, &str, Option<Timestamp>)> = decision
+        .reasoning
+        .inputs
+        .iter()
+        .map(|input| (input.name.as_str(), input.value.as_deref(), input.source.as_str(), input.read_at))
+        .collect();
+    assert_eq!(
+        inputs,
+        [
+            ("resource.severity", Some("High"), "Defender's alert", Some(read)),
+            ("resource.device.class", Some("workstation"), "Defender's device", Some(earlier)),
+            ("resource.device.listed", Some("none"), "assets.toml", None),
+            ("context.isolationsLastHour", Some("2"), "Cordon's state", None),
+        ]
+    );
+    assert_eq!(decision.reasoning.playbook, own(&policy).digest());
+    let unknown = decide(&own(&policy), Surroundings::default());
+    let count = unknown.reasoning.inputs.last().unwrap();
+    assert_eq!((count.name.as_str(), count.value.as_deref()), ("context.isolationsLastHour", None));
+}
