@@ -224,8 +224,7 @@ impl Rules {
                 .map_err(|error| error.to_string())?;
         let authorizer = Authorizer::new();
         let whole = authorizer.is_authorized(&request, &self.policies, &put.entities);
-        let permits = authorizer.is_authorized(&request, &self.permits, &put.entities);
-        for error in whole.diagnostics().errors().chain(permits.diagnostics().errors()) {
+        for error in whole.diagnostics().errors() {
             let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
             errors.insert(format!(
                 "policy `{}` could not be evaluated: {}",
@@ -234,12 +233,19 @@ impl Rules {
             ));
         }
         let allowed = whole.decision() == Decision::Allow;
-        Ok(Ruling {
-            allowed,
-            permits: self.rules_of(permits.diagnostics().reason()),
-            // What Cedar gives as the reason of a "no" are the forbids that were satisfied.
-            forbids: if allowed { Vec::new() } else { self.rules_of(whole.diagnostics().reason()) },
-        })
+        // Cedar gives as the reason of a "yes" the permits that were satisfied, of a "no" the forbids. Which permits stood
+        // against these only the permits by themselves can tell.
+        let reasons = self.rules_of(whole.diagnostics().reason());
+        if allowed {
+            return Ok(Ruling { allowed, permits: reasons, forbids: Vec::new() });
+        }
+        let permits = if reasons.is_empty() {
+            Vec::new()
+        } else {
+            let permits = authorizer.is_authorized(&request, &self.permits, &put.entities);
+            self.rules_of(permits.diagnostics().reason())
+        };
+        Ok(Ruling { allowed, permits, forbids: reasons })
     }
 
     fn rules_of<'p>(&self, ids: impl Iterator<Item = &'p PolicyId>) -> Vec<&Rule> {
