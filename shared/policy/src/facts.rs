@@ -23,11 +23,20 @@ pub(crate) struct Facts<'a> {
     users_listed: Vec<&'a str>,
 }
 
-/// One fact: by the name that policies use, as a value of theirs and as a sentence's part.
+/// One fact, by the name that policies use.
 struct Fact {
     name: &'static str,
-    value: Option<Value>,
-    said: Option<String>,
+    known: Option<Known>,
+}
+
+/// What is known, as the schema's types have it.
+enum Known {
+    Text(String),
+    Texts(Vec<String>),
+    Long(i64),
+    Flag(bool),
+    Time(Timestamp),
+    Duration(SignedDuration),
 }
 
 /// Whose word a fact is, and when it was read there.
@@ -63,9 +72,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn context(&self) -> Result<Context, String> {
-        let pairs =
-            self.circumstances().into_iter().filter_map(|fact| Some((fact.name.to_owned(), fact.value?)));
-        Context::from_pairs(pairs).map_err(|error| error.to_string())
+        Context::from_pairs(present(self.circumstances())).map_err(|error| error.to_string())
     }
 
     pub(crate) fn alert(&self) -> Result<HashMap<String, Value>, String> {
@@ -106,7 +113,7 @@ impl<'a> Facts<'a> {
                 name: format!("{of}.{}", fact.name),
                 source: source_of(of, fact.name).unwrap_or(from.source).to_owned(),
                 read_at: if source_of(of, fact.name).is_some() { None } else { from.read_at },
-                value: fact.said.map(|said| one_line(&said, MAX_SAID)),
+                value: fact.known.map(|known| one_line(&known.said(), MAX_SAID)),
             })
             .collect()
     }
@@ -117,14 +124,9 @@ impl<'a> Facts<'a> {
         let local = self.case.now.to_zoned(self.time_zone.clone());
         let hour = |name, at: &Zoned| Fact::long(name, Some(at.hour().into()));
         let day = |name, at: &Zoned| Fact::text(name, Some(weekday(at.weekday())));
-        let act_within = self.act_within;
         [
             Fact::time("now", Some(self.case.now)),
-            Fact {
-                name: "actWithin",
-                value: Some(Value::new_duration(format!("{}ms", act_within.as_millis()))),
-                said: Some(format!("{act_within:#}")),
-            },
+            Fact { name: "actWithin", known: Some(Known::Duration(self.act_within)) },
             hour("hour", &utc),
             day("weekday", &utc),
             hour("localHour", &local),
@@ -295,42 +297,55 @@ fn source_word(found: &str) -> &str {
 
 impl Fact {
     fn text(name: &'static str, text: Option<&str>) -> Fact {
-        Fact {
-            name,
-            value: text.map(|text| Value::new_string(text.to_owned())),
-            said: text.map(str::to_owned),
-        }
+        Fact { name, known: text.map(|text| Known::Text(text.to_owned())) }
     }
 
     fn texts<'t>(name: &'static str, texts: impl Iterator<Item = &'t str>) -> Fact {
-        let texts: Vec<&str> = texts.collect();
-        let said = if texts.is_empty() { "none".to_owned() } else { texts.join(", ") };
-        let values = texts.into_iter().map(|text| Value::new_string(text.to_owned()));
-        Fact { name, value: Some(Value::new_set(values)), said: Some(said) }
+        Fact { name, known: Some(Known::Texts(texts.map(str::to_owned).collect())) }
     }
 
     fn long(name: &'static str, number: Option<i64>) -> Fact {
-        Fact { name, value: number.map(Value::new_long), said: number.map(|number| number.to_string()) }
+        Fact { name, known: number.map(Known::Long) }
     }
 
     fn flag(name: &'static str, flag: Option<bool>) -> Fact {
-        let said = flag.map(|flag| if flag { "yes" } else { "no" }.to_owned());
-        Fact { name, value: flag.map(Value::new_bool), said }
+        Fact { name, known: flag.map(Known::Flag) }
     }
 
-    /// Cut to milliseconds, which is as fine as Cedar's times are.
     fn time(name: &'static str, at: Option<Timestamp>) -> Fact {
-        let said = |format| at.map(|at: Timestamp| at.strftime(format).to_string());
-        Fact {
-            name,
-            value: said("%Y-%m-%dT%H:%M:%S.%3fZ").map(Value::new_datetime),
-            said: said("%Y-%m-%d %H:%M:%S UTC"),
+        Fact { name, known: at.map(Known::Time) }
+    }
+}
+
+impl Known {
+    /// For Cedar. Times are cut to milliseconds, which is as fine as Cedar's are.
+    fn value(self) -> Value {
+        match self {
+            Known::Text(text) => Value::new_string(text),
+            Known::Texts(texts) => Value::new_set(texts.into_iter().map(Value::new_string)),
+            Known::Long(number) => Value::new_long(number),
+            Known::Flag(flag) => Value::new_bool(flag),
+            Known::Time(at) => Value::new_datetime(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()),
+            Known::Duration(duration) => Value::new_duration(format!("{}ms", duration.as_millis())),
+        }
+    }
+
+    /// For people.
+    fn said(&self) -> String {
+        match self {
+            Known::Text(text) => text.clone(),
+            Known::Texts(texts) if texts.is_empty() => "none".to_owned(),
+            Known::Texts(texts) => texts.join(", "),
+            Known::Long(number) => number.to_string(),
+            Known::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+            Known::Time(at) => at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            Known::Duration(duration) => format!("{duration:#}"),
         }
     }
 }
 
 fn present(facts: impl IntoIterator<Item = Fact>) -> HashMap<String, Value> {
-    facts.into_iter().filter_map(|fact| Some((fact.name.to_owned(), fact.value?))).collect()
+    facts.into_iter().filter_map(|fact| Some((fact.name.to_owned(), fact.known?.value()))).collect()
 }
 
 fn record(facts: impl IntoIterator<Item = Fact>) -> Result<Value, String> {
