@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod backtest;
 pub(crate) mod check;
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
@@ -9,6 +10,9 @@ pub(crate) mod isolate;
 pub(crate) mod isolated;
 pub(crate) mod limits;
 pub(crate) mod pause;
+pub(crate) mod prove;
 pub(crate) mod release;
 pub(crate) mod run;
+pub(crate) mod shadow;
 pub(crate) mod status;
+pub(crate) mod test_playbook;

@@ -4,6 +4,7 @@
 //! code: 0 done, 1 something needs attention, 2 bad usage or settings. It is one of the two places that read the
 //! clock; everything below takes `now` as an argument.
 
+mod backtest;
 mod clock;
 mod commands;
 mod desk;
@@ -59,10 +60,18 @@ enum Command {
     Run(commands::run::Run),
     /// Check settings, playbook and credentials; changes nothing anywhere
     Check(commands::check::Check),
+    /// Decide the cases of the playbook, and say what is not as they expect; changes nothing anywhere
+    TestPlaybook(commands::test_playbook::TestPlaybook),
+    /// Prove for every possible alert that the playbook keeps its guarantees; changes nothing anywhere
+    Prove(commands::prove::Prove),
+    /// What the playbook would have done with alerts of the past
+    Backtest(commands::backtest::Backtest),
     /// How things stand, on one screen
     Status(commands::status::Status),
     /// Tell the life of one alert: seen, enriched, decided, done, told
     Explain(commands::explain::Explain),
+    /// Where what Cordon would have done and what people did in Defender differ
+    Shadow(commands::shadow::ShadowCommand),
     /// Who is cut off, since when, why and by whom
     Isolated(commands::isolated::Isolated),
     /// Isolate a device by hand, under the same claims and limits
@@ -84,7 +93,14 @@ enum Command {
 impl Command {
     /// Whether it has anything to do with a deployed stack.
     fn knows_stacks(&self) -> bool {
-        !matches!(self, Command::Demo(_) | Command::Run(_))
+        !matches!(
+            self,
+            Command::Backtest(_)
+                | Command::Demo(_)
+                | Command::Prove(_)
+                | Command::Run(_)
+                | Command::TestPlaybook(_)
+        )
     }
 }
 
@@ -168,8 +184,12 @@ async fn run(command: Command, at: At<'_>) -> Result<Ending, Ending> {
         Command::Demo(demo) => Ok(demo.run().await),
         Command::Run(run) => Ok(Box::pin(run.run(at.vars)).await),
         Command::Check(check) => Box::pin(check.run(&at)).await,
+        Command::TestPlaybook(test) => test.run(&at),
+        Command::Prove(prove) => prove.run(&at),
+        Command::Backtest(backtest) => Box::pin(backtest.run(&at)).await,
         Command::Status(status) => Box::pin(status.run(&at)).await,
         Command::Explain(explain) => explain.run(&at).await,
+        Command::Shadow(shadow) => Box::pin(shadow.run(&at)).await,
         Command::Isolated(isolated) => isolated.run(&at).await,
         Command::Isolate(isolate) => Box::pin(isolate.run(&at)).await,
         Command::Release(release) => Box::pin(release.run(&at)).await,

@@ -201,6 +201,8 @@ pub(crate) fn rows() -> Vec<Vec<u8>> {
         json!({"until": at}),
         json!({"onboarded": 2_000, "counted_at": at}),
         held,
+        json!({"alert": "a", "device": device, "device_name": null, "title": "A title", "severity": "High",
+            "policies": ["isolate-high"], "at": at}),
         json!({"requestor": "app", "since": at, "looked_at": at, "alarmed": ["x"]}),
         json!({"at": at, "why": "the service gave no usable answer"}),
         json!({"at": at, "state": "requested", "said": "asked"}),
@@ -257,6 +259,20 @@ pub(crate) fn assets() -> Vec<Vec<u8>> {
     all.extend(texts([
         "",
         "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-03-31\ntags = [\"t\"]\n",
+    ]));
+    all
+}
+
+/// What ships, file by file, and one that says all that a case can say.
+pub(crate) fn cases() -> Vec<Vec<u8>> {
+    let mut all = files("playbook/cases", ".toml");
+    all.extend(texts([
+        "",
+        "[[lists]]\nname = \"a\"\ntags = [\"t\"]\n[[cases]]\nname = \"x\"\nalert = { severity = \"\", created = \"5h ago\", \
+         user = { name = \"ada\" }, evidence = [{ kind = \"File\", process_id = 7 }], techniques = [\"T1\"] }\n\
+         device = { tags = [\"t\"], last_seen = 2026-11-20T09:00:00Z }\nat = 2026-11-20T10:00:00Z\nseen = \"observe\"\n\
+         mode = \"unset\"\nisolations_last_hour = 3\nopen_isolation = true\nexpect = \"refused\"\nby = [\"isolate-high\"]\n\
+         against = []\ndoubts = [\"x\"]\ntold = true\nacts_in = \"observe\"\nisolation_type = \"Full\"\n",
     ]));
     all
 }

@@ -1,7 +1,10 @@
 //! The simulator as a program: a pretended tenant on a loopback address, on the computer's clock, until it is
 //! interrupted. Only arguments are read here; what is served is the library's business.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -18,7 +21,7 @@ struct Arguments {
     listen: SocketAddr,
 
     /// The ten alerts of the demonstration (what happens, too, without --alerts)
-    #[arg(long, conflicts_with_all = ["alerts", "devices", "hostile", "storm"])]
+    #[arg(long, conflicts_with_all = ["alerts", "devices", "hostile", "storm", "days", "write"])]
     demo: bool,
 
     /// So many generated alerts instead
@@ -32,6 +35,14 @@ struct Arguments {
     /// The same seed gives the same tenant, and the same chaos
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+
+    /// Generated alerts of so many days instead of ten minutes
+    #[arg(long, value_name = "N", requires = "alerts")]
+    days: Option<u16>,
+
+    /// Write the generated records into this folder and end: alerts.jsonl and machines.jsonl, one record a line
+    #[arg(long, value_name = "FOLDER", requires = "alerts")]
+    write: Option<PathBuf>,
 
     /// Generate names, titles and command lines that attack whoever prints them
     #[arg(long, requires = "alerts")]
@@ -76,6 +87,7 @@ TIMES is a number or `always`; default 1.
 Examples:
   simulator --demo
   simulator --alerts 10000 --devices 2000 --seed 7 --hostile
+  simulator --alerts 100000 --days 30 --write /tmp/past
   simulator --demo --fault 'POST isolate=reset-after:1' --fault 'GET alerts=throttle(5):3'
 
 The simulator prints the settings that a client needs and runs until interrupted (Ctrl-C).";
@@ -89,6 +101,15 @@ fn probability(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(folder) = &arguments.write {
+        return match write(folder, &world(&arguments, now())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("cannot write into {}: {error}", folder.display()));
+                ExitCode::from(2)
+            }
+        };
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -109,6 +130,21 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     })
 }
 
+/// Writes the records as the API prints them, alerts with their evidence.
+fn write(folder: &Path, world: &World) -> std::io::Result<()> {
+    write_lines(&folder.join("alerts.jsonl"), &world.alerts)?;
+    write_lines(&folder.join("machines.jsonl"), &world.machines)
+}
+
+fn write_lines(path: &Path, records: &[impl serde::Serialize]) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for record in records {
+        serde_json::to_writer(&mut file, record)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
+}
+
 fn world(arguments: &Arguments, now: Timestamp) -> World {
     let mut world = match arguments.alerts {
         None => demo_world(now),
@@ -117,7 +153,9 @@ fn world(arguments: &Arguments, now: Timestamp) -> World {
             &GenerateOptions {
                 alerts,
                 devices: arguments.devices,
-                spread: SignedDuration::from_mins(10),
+                spread: arguments.days.map_or(SignedDuration::from_mins(10), |days| {
+                    SignedDuration::from_hours(24 * i64::from(days))
+                }),
                 hostile: arguments.hostile,
                 all_new_high: arguments.storm,
                 ..GenerateOptions::new(now)

@@ -113,8 +113,7 @@ impl Setup {
         let [playbook, policy, guarantees, assets] =
             ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"].map(file);
         let policy = change(&policy);
-        let texts =
-            Texts { playbook: &playbook, policy: &policy, guarantees: &guarantees, assets: &assets };
+        let texts = Texts { playbook: &playbook, policy: &policy, guarantees: &guarantees, assets: &assets };
         let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));
         Setup { playbook: Some(Arc::new(playbook)), ..Setup::default() }
     }

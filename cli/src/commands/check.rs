@@ -4,7 +4,7 @@
 use super::run::chain;
 use crate::{
     Ending, Reporting, clock,
-    commands::{limits::View, pause},
+    commands::{limits::View, pause, test_playbook},
     desk::{At, Desk},
     settings::{Settings, playbook_folder, read_playbook, refused},
     show,
@@ -40,6 +40,9 @@ Examples:
   cordon check --playbook --on aws     the same, before it is deployed there
   cordon check --stack cordon          how a deployed stack stands
 
+The cases of the playbook are decided too: `cordon test-playbook` shows what one that fails came to. scripts/deploy begins
+with `check --playbook --on aws`, and goes no further where that complains.
+
 It takes a token for each app, compares the roles in it with what is needed, and counts the devices. What it says under
 `to enforce` is what stands between observing and acting: read it before CORDON_MODE=enforce.")]
 pub(crate) struct Check {
@@ -58,6 +61,8 @@ pub(crate) struct Check {
 struct Report {
     mode: Option<Mode>,
     playbook: Vec<String>,
+    /// How the cases of the playbook went; none where it has none.
+    cases: Option<String>,
     reader_roles: Option<Vec<String>>,
     actor_roles: Option<Vec<String>>,
     devices: Option<BTreeMap<&'static str, usize>>,
@@ -174,12 +179,21 @@ fn check_playbook(vars: &Vars, on: On, report: &mut Report) -> Result<(), Ending
         };
         let host = if on == On::Aws { HostKind::Aws } else { HostKind::Local };
         about_playbook(playbook, &folder, playbook.settings.mode, host, clock::now(), report);
+        try_cases(playbook, &folder, &mut problems, report);
     }
     if problems.is_empty() {
         Ok(())
     } else {
         Err(Ending::Settings(problems.iter().map(str::to_owned).collect()))
     }
+}
+
+/// Decides the cases of the playbook: each that fails needs attention.
+fn try_cases(playbook: &Playbook, folder: &Path, problems: &mut Problems, report: &mut Report) {
+    let cases = test_playbook::read(playbook, folder, problems);
+    let tried: Vec<_> = cases.iter().map(|case| playbook.try_case(case)).collect();
+    report.attention.extend(test_playbook::failed(&tried));
+    report.cases = (!tried.is_empty()).then(|| test_playbook::summary(&tried));
 }
 
 /// What the template gives the function that tells people, of what a channel may ask for: no password among it.
@@ -191,6 +205,11 @@ fn deployed() -> Vars {
 async fn check_all(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
     let settings = Settings::from_vars(at.vars)
         .map_err(|problems| Ending::Settings(problems.iter().map(str::to_owned).collect()))?;
+    let mut problems = Problems::default();
+    try_cases(&settings.playbook, &settings.playbook_folder, &mut problems, report);
+    if !problems.is_empty() {
+        return Err(Ending::Settings(problems.iter().map(str::to_owned).collect()));
+    }
     let mut connection = settings.connection.clone();
     let reader = reader_of(&connection)?;
     let now = clock::now();
@@ -391,6 +410,9 @@ fn print(report: &Report) {
         |roles: &Option<Vec<String>>| roles.as_ref().map_or("not said".to_owned(), |roles| or_none(roles));
     show::line(&format!("mode         {}", report.mode.map_or("", Mode::as_str)));
     show::line(&format!("playbook     {}", report.playbook.join(", ")));
+    if let Some(cases) = &report.cases {
+        show::line(&format!("cases        {cases}"));
+    }
     show::line(&format!("asset lists  {}", or_none(&report.asset_lists)));
     show::line(&format!("channels     {}", or_none(&report.channels)));
     if report.devices.is_some() {

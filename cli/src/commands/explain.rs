@@ -1,20 +1,27 @@
-//! `cordon explain ALERT_ID`: the life of one alert, told from the state alone.
+//! `cordon explain ALERT_ID`: the life of one alert and how its last decision came about, told from the state alone.
 //!
-//! It asks the tenant nothing, and works while a `cordon run` has the state open.
+//! It asks the tenant nothing, and works while a `cordon run` has the state open. The playbook here is read for reasons and
+//! for what would have changed the decision; without it the rest is told.
+
+mod gates;
+mod why;
 
 use crate::{
     Ending, Reporting, clock,
     commands::{isolate::unknown_alert, isolated::ordered, release::words},
     desk::{At, Desk},
+    settings::playbook_folder,
     show,
 };
 use clap::Args;
 use jiff::Timestamp;
 use model::{AlertId, Decision, Effect, EffectState, one_line};
+use policy::Playbook;
 use ports::{
     Acted, Announced, CaseRow, Claim, DeviceRow, HistoryEntry, StateError, Stored, Told, alert_partition,
 };
 use serde::Serialize;
+use why::Why;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,7 +30,9 @@ Examples:
   cordon explain --json da637308392288907382_-880718168
   cordon explain ALERT_ID --stack cordon
 
-It reads the state (CORDON_STATE) alone, also while a `cordon run` goes on, and asks the tenant nothing.")]
+It tells of the last decision how every gate stood, which policies spoke, what they could see and how old that was, and the
+smallest changes that would have changed it; the latter only where the playbook here (CORDON_PLAYBOOK) is the one that has
+decided. It reads the state (CORDON_STATE) alone, also while a `cordon run` goes on, and asks the tenant nothing.")]
 pub(crate) struct Explain {
     /// The alert's id, as Defender and the mails give it
     #[arg(value_name = "ALERT_ID", allow_hyphen_values = true)]
@@ -52,12 +61,15 @@ struct Case {
     claim: Option<Claim>,
     /// That this alert has had the device isolated: it does so once.
     acted: Option<Acted>,
+    /// How the last decision came about.
+    why: Why,
 }
 
 impl Explain {
     pub(crate) async fn run(self, at: &At<'_>) -> Result<Ending, Ending> {
         let desk = at.look().await?;
-        let Some(mut life) = life(&desk, &self.alert, clock::now()).await? else {
+        let playbook = Playbook::read(&playbook_folder(at.vars)).ok();
+        let Some(mut life) = life(&desk, &self.alert, playbook.as_ref(), clock::now()).await? else {
             return Err(unknown_alert(&desk, &self.alert));
         };
         life.cases.iter_mut().for_each(leave_out_command_lines);
@@ -70,7 +82,12 @@ impl Explain {
     }
 }
 
-async fn life(desk: &Desk, alert: &AlertId, now: Timestamp) -> Result<Option<Life>, StateError> {
+async fn life(
+    desk: &Desk,
+    alert: &AlertId,
+    playbook: Option<&Playbook>,
+    now: Timestamp,
+) -> Result<Option<Life>, StateError> {
     let Desk { tenant, state, .. } = desk;
     let announced: Option<Stored<Announced>> = state.get(&Announced::key(tenant, alert), now).await?;
     let Some(announced) = announced else { return Ok(None) };
@@ -84,7 +101,8 @@ async fn life(desk: &Desk, alert: &AlertId, now: Timestamp) -> Result<Option<Lif
             claim = state.get::<Claim>(&Claim::key(tenant, id), now).await?.map(|row| row.value);
             acted = state.get::<Acted>(&Acted::key(tenant, alert, id), now).await?.map(|row| row.value);
         }
-        cases.push(Case { row: row.value, device, claim, acted });
+        let why = Why::of(&row.value, announced.value.first_seen, playbook);
+        cases.push(Case { row: row.value, device, claim, acted, why });
     }
     let mut told: Vec<Told> =
         state.query_all::<Told>(&partition, "told#", now).await?.into_iter().map(|told| told.value).collect();
@@ -163,6 +181,7 @@ fn tell_case(case: &Case) {
     if let Some(claim) = &case.claim {
         tell_claim(claim);
     }
+    case.why.tell();
 }
 
 /// A judgement, or the next state of what was decided or ordered.

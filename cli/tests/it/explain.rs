@@ -1,6 +1,8 @@
 //! `cordon explain`: the life of one alert from the state alone, also when its words are hostile.
 
-use crate::site::{ALERT, DEVICE, Site, ago, one_high, wait_until, workstation};
+use crate::site::{ALERT, DEVICE, Site, ago, one_high, tenant, wait_until, workstation};
+use ports::CaseRow;
+use serde_json::{Value, json};
 use simulator::{Alert, World, generate::hostile_strings};
 
 const UNKNOWN: &str = "da000000000000000000_1";
@@ -52,7 +54,218 @@ fn what_was_only_observed_is_told_as_that() {
     site.cordon(&["run", "--once"]).well();
     let text = site.cordon(&["explain", ALERT]).well();
     assert!(text.contains("while the mode was `observe`") && text.contains("observed"), "{text}");
-    assert!(!text.contains("machine action") && !text.contains("claim "), "{text}");
+    assert!(!text.contains("machine action") && !text.contains("\n  claim "), "{text}");
+}
+
+/// The verdict and the words of a gate.
+#[track_caller]
+fn gate(why: &Value, name: &str) -> (String, String) {
+    let gates = why["gates"].as_array().unwrap();
+    let gate = gates.iter().find(|gate| gate["gate"] == name).unwrap_or_else(|| panic!("{name} in {why}"));
+    (gate["verdict"].as_str().unwrap().to_owned(), gate["said"].as_str().unwrap().to_owned())
+}
+
+/// The gate that stood against it, where those before it were passed and those after it not reached.
+#[track_caller]
+fn stopped_at(why: &Value) -> (String, String) {
+    let names: Vec<&str> =
+        why["gates"].as_array().unwrap().iter().map(|gate| gate["gate"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["policy", "guarantees", "doubts", "asset lists", "mode", "brakes", "hands off", "claim"]
+    );
+    let verdicts: Vec<String> = names.iter().map(|name| gate(why, name).0).collect();
+    let at = verdicts.iter().position(|verdict| verdict == "against").unwrap();
+    assert!(verdicts[..at].iter().all(|verdict| verdict == "passed"), "{why}");
+    (names[at].to_owned(), gate(why, names[at]).1)
+}
+
+fn why(site: &Site, alert: &str) -> Value {
+    site.cordon(&["explain", alert, "--json"]).json()["cases"][0]["why"].clone()
+}
+
+#[test]
+fn every_gate_is_passed_by_what_is_isolated() {
+    let site = Site::new(one_high()).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    let text = site.cordon(&["explain", ALERT]).well();
+    for words in [
+        "by the playbook here",
+        "policy       passed       permitted by isolate-high",
+        "mode         passed       `enforce`",
+        "brakes       passed",
+        "isolate         for        the alert is High (isolate-high)",
+        "resource.severity = High  [Defender's alert, 0 s old]",
+        "resource.device.class = workstation  [Defender's device, 0 s old]",
+        "if the alert were Medium: propose",
+        "if the device were a server: propose",
+    ] {
+        assert!(text.contains(words), "`{words}` in {text}");
+    }
+    let why = why(&site, ALERT);
+    for gate in why["gates"].as_array().unwrap() {
+        assert_eq!(gate["verdict"], "passed", "{why}");
+    }
+    assert!(gate(&why, "guarantees").1.starts_with("none of "), "{why}");
+    assert_eq!(why["playbook_here"], "same");
+    assert!(why["what_if"].as_array().unwrap().len() <= 3, "{why}");
+    assert_eq!(why["inputs"].as_array().unwrap().len(), {
+        let life = site.cordon(&["explain", ALERT, "--json"]).json();
+        life["cases"][0]["last"]["decision"]["reasoning"]["inputs"].as_array().unwrap().len()
+    });
+}
+
+#[test]
+fn what_was_observed_stopped_at_the_mode() {
+    let site = Site::new(one_high());
+    site.cordon(&["run", "--once"]).well();
+    let why = why(&site, ALERT);
+    let (gate, said) = stopped_at(&why);
+    assert_eq!(gate, "mode");
+    assert!(said.contains("`observe`, by playbook or environment"), "{said}");
+    let change = "if the mode were `enforce`, and had been when the alert was first seen";
+    assert_eq!(why["what_if"][0], json!({"change": change, "answer": "isolate", "mode": "enforce"}));
+}
+
+#[test]
+fn what_a_policy_forbids_stopped_there_and_what_would_have_changed_that_is_said() {
+    let mut world = one_high();
+    world.change_alert(ALERT, |alert| alert.status = "Resolved".to_owned());
+    let site = Site::new(world).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    let why = why(&site, ALERT);
+    let (gate, said) = stopped_at(&why);
+    assert_eq!(
+        (gate.as_str(), said.as_str()),
+        ("policy", "permitted by isolate-high, forbidden by resolved")
+    );
+    let status = json!({"change": "if the alert's status were New", "answer": "isolate", "mode": "enforce"});
+    assert_eq!(why["what_if"], json!([status]));
+    let spoke = why["spoke"].as_array().unwrap();
+    let forbids =
+        |it: &&Value| it["policy"] == "resolved" && it["side"] == "forbid" && it["action"] == "isolate";
+    assert!(spoke.iter().find(forbids).unwrap()["reason"].as_str().unwrap().contains("resolved"), "{why}");
+    let text = site.cordon(&["explain", ALERT]).well();
+    assert!(text.contains("guarantees   not reached\n"), "{text}");
+}
+
+/// A policy that has forgotten about servers.
+const HOLE: &str = "@id(\"all-high\") @reason(\"all that is High\") permit (principal, action == Action::\"isolate\", resource) \
+     when { resource.severity == \"High\" };";
+
+#[test]
+fn what_a_guarantee_forbids_stopped_at_the_guarantees() {
+    let mut world = one_high();
+    world.machine_mut(DEVICE).unwrap().os_platform = Some("WindowsServer2022".to_owned());
+    let mut site = Site::new(world).enforcing();
+    site.write_playbook("policy.cedar", HOLE);
+    site.cordon(&["run", "--once"]).well();
+    let why = why(&site, ALERT);
+    let (stopped, said) = stopped_at(&why);
+    assert_eq!((stopped.as_str(), said.as_str()), ("guarantees", "forbidden by only-known-workstations"));
+    assert_eq!(gate(&why, "policy").1, "permitted by all-high");
+    assert_eq!(gate(&why, "doubts").0, "passed", "a guarantee is no doubt about alert or device");
+    assert_eq!(why["what_if"][0]["change"], "if the device were a workstation");
+    let text = site.cordon(&["explain", ALERT]).well();
+    assert!(text.contains("isolate         guarantee  "), "{text}");
+}
+
+#[test]
+fn what_is_held_stopped_at_the_brakes() {
+    let site = Site::new(one_high()).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    let other = "da1_2";
+    site.cordon(&["pause", "--comment", "a drill"]).well();
+    site.simulator.with(|world| {
+        let pc = workstation(&"c".repeat(40));
+        world.alerts.push(Alert::new(other, "", ago(2)).on(&pc));
+        world.machines.push(pc);
+    });
+    site.cordon(&["run", "--once"]).complains(1, &["held back"]);
+    let (gate, said) = stopped_at(&why(&site, other));
+    assert_eq!(gate, "brakes");
+    assert!(said.contains("a drill"), "{said}");
+    site.cordon(&["held", "drop", other, "--comment", "no more"]).well();
+    let (gate, said) = stopped_at(&why(&site, other));
+    assert_eq!(gate, "brakes");
+    assert!(said.contains("a drill") && said.contains("no more"), "{said}");
+}
+
+#[test]
+fn what_somebody_else_had_isolated_stopped_at_the_claim() {
+    let site = Site::new(one_high()).enforcing();
+    site.simulator.with(|world| world.isolate_by_person(DEVICE, "eve@contoso.com"));
+    site.cordon(&["run", "--once"]).well();
+    let (gate, said) = stopped_at(&why(&site, ALERT));
+    assert_eq!(gate, "claim");
+    assert!(said.contains("somebody else's isolation"), "{said}");
+}
+
+#[test]
+fn what_somebody_had_given_back_stopped_at_hands_off() {
+    let site = Site::new(one_high()).enforcing();
+    site.simulator.with(|world| {
+        world.isolate_by_person(DEVICE, "eve@contoso.com");
+        world.tick();
+        world.release_by_person(DEVICE, "eve@contoso.com");
+    });
+    site.cordon(&["run", "--once"]).well();
+    let why = why(&site, ALERT);
+    let (gate, said) = stopped_at(&why);
+    assert_eq!(gate, "hands off");
+    assert!(said.contains("somebody released this device"), "{said}");
+    assert_eq!(why["what_if"], json!([]));
+    assert!(why["no_what_if"].as_str().unwrap().contains("not the policy that had the last word"), "{why}");
+}
+
+#[test]
+fn what_a_person_has_ordered_was_not_asked_of_the_policy() {
+    let mut world = one_high();
+    world.change_alert(ALERT, |alert| alert.severity = "Low".to_owned());
+    let site = Site::new(world).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    assert_eq!(stopped_at(&why(&site, ALERT)).0, "policy");
+    site.cordon(&["isolate", DEVICE, "--alert", ALERT, "--comment", "seen it myself"]).well();
+    let why = why(&site, ALERT);
+    assert_eq!(
+        gate(&why, "policy"),
+        ("not_reached".to_owned(), "not asked: a person has ordered it".to_owned())
+    );
+    assert_eq!(gate(&why, "claim").0, "passed");
+    assert!(why["no_what_if"].as_str().unwrap().contains("a person"), "{why}");
+}
+
+#[test]
+fn a_playbook_that_has_changed_since_is_said_and_no_change_is_looked_for() {
+    let mut site = Site::new(one_high()).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    site.write_playbook("policy.cedar", HOLE);
+    let text = site.cordon(&["explain", ALERT]).well();
+    assert!(text.contains("it has changed since"), "{text}");
+    assert!(text.contains("not looked for: the playbook here is not the one that decided"), "{text}");
+    assert!(text.contains("the alert is High (isolate-high)"), "what was recorded is told: {text}");
+    assert!(text.contains("its reason is not known here (tell-"), "and what was not, not made up: {text}");
+    assert_eq!(why(&site, ALERT)["playbook_here"], "changed");
+    site.set("CORDON_PLAYBOOK", "nowhere");
+    let text = site.cordon(&["explain", ALERT]).well();
+    assert!(text.contains("cannot be read here (CORDON_PLAYBOOK)"), "{text}");
+}
+
+#[test]
+fn a_case_that_was_recorded_before_there_was_a_reasoning_is_told_all_the_same() {
+    let site = Site::new(one_high()).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    let key = CaseRow::key(&tenant(), &ALERT.parse().unwrap(), Some(&DEVICE.parse().unwrap()));
+    let mut row: Value = site.get(&key).unwrap();
+    row["last"]["decision"].as_object_mut().unwrap().remove("reasoning").unwrap();
+    site.put(key, &row);
+    let text = site.cordon(&["explain", ALERT]).well();
+    assert!(text.contains("recorded without its reasoning") && !text.contains("what if"), "{text}");
+    let why = why(&site, ALERT);
+    assert_eq!((&why["playbook"], &why["spoke"], &why["inputs"]), (&Value::Null, &json!([]), &json!([])));
+    assert_eq!(gate(&why, "policy").0, "passed");
+    assert_eq!(gate(&why, "guarantees").0, "not_reached");
+    assert_eq!(gate(&why, "claim").0, "passed");
 }
 
 #[test]

@@ -12,6 +12,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
+mod backtest;
 mod brakes;
 mod check;
 mod dead_letters;
@@ -19,11 +20,14 @@ mod demo;
 mod explain;
 mod hands;
 mod once;
+mod prove;
 mod secrets;
 mod service;
 mod settings;
+mod shadow;
 mod site;
 mod state;
 mod status;
 mod steady;
+mod test_playbook;
 mod usage;

@@ -138,7 +138,7 @@ impl Site {
         let own = self.path("own-playbook");
         if !own.exists() {
             fs::create_dir(&own).unwrap();
-            for file in ["playbook.toml", "policy.cedar", "assets.toml"] {
+            for file in ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"] {
                 fs::copy(Path::new(SHIPPED).join(file), own.join(file)).unwrap();
             }
         }

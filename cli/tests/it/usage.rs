@@ -2,7 +2,8 @@
 
 use crate::site::Site;
 
-const EVERY: [&str; 18] = [
+const EVERY: [&str; 19] = [
+    "backtest",
     "demo",
     "run",
     "check",

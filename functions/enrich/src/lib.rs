@@ -35,15 +35,11 @@ impl Enrich {
         let mut out = Vec::new();
         let found = message.body;
         if found.devices.is_empty() {
-            let device = DeviceFact::Unknown { why: "the alert names no device".to_owned() };
-            out.push(self.enriched(&found, None, &message.trace, device, now, now));
+            out.push(self.enriched(&found, None, &message.trace, not_known(None), now, now));
         }
         for device in &found.devices {
             let (fact, observed_at) = match device {
-                DeviceRef::Unusable(text) => {
-                    let why = format!("`{}` is not a machine id (40 hexadecimal digits)", one_line(text, 80));
-                    (DeviceFact::Unknown { why }, now)
-                }
+                DeviceRef::Unusable(_) => (not_known(Some(device)), now),
                 DeviceRef::Id(id) => match self.device(id, found.first_seen.at, now).await {
                     Ok(read) => read,
                     Err(disposition) => return disposition,
@@ -99,10 +95,7 @@ impl Enrich {
         }
         let device = match self.reader.machine(id, Call { now, budget: READ_BUDGET }).await {
             Ok(Some(device)) => device,
-            Ok(None) => {
-                let why = format!("the service does not know the device {id}");
-                return Ok((DeviceFact::Unknown { why }, now));
-            }
+            Ok(None) => return Ok((not_known(Some(&DeviceRef::Id(id.clone()))), now)),
             Err(error) => return unread(&error, since, now).map(|fact| (fact, now)),
         };
         let row = DeviceRow { device, observed_at: now };
@@ -111,6 +104,18 @@ impl Enrich {
         self.state.commit(&[write], now).await.map_err(|error| soon(error, now))?;
         Ok((DeviceFact::Known(row.device), now))
     }
+}
+
+/// What is to be said of a device that an alert names, or does not name, and that the service does not know.
+pub fn not_known(device: Option<&DeviceRef>) -> DeviceFact {
+    let why = match device {
+        None => "the alert names no device".to_owned(),
+        Some(DeviceRef::Unusable(text)) => {
+            format!("`{}` is not a machine id (40 hexadecimal digits)", one_line(text, 80))
+        }
+        Some(DeviceRef::Id(id)) => format!("the service does not know the device {id}"),
+    };
+    DeviceFact::Unknown { why }
 }
 
 /// Something of ours is not available: waiting is not failing, so that no alert becomes a dead letter for it.

@@ -41,6 +41,11 @@ impl News {
     }
 }
 
+/// Shortens an alert so that its announcement fits into a message, beside what it says of each piece of evidence.
+pub fn shorten(alert: &mut Alert, evidence: usize) {
+    alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * evidence));
+}
+
 impl Poll {
     /// Announces what is new in a page. Everything in it is confirmed then, up to its latest stamp; none for a page
     /// without stamps.
@@ -152,7 +157,7 @@ impl Poll {
         let mode = if expect == Expect::Absent { self.mode } else { Mode::Observe };
         let first_seen = before.as_ref().map_or(FirstSeen { at: now, mode }, |before| before.first_seen);
 
-        alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * current.len()));
+        shorten(&mut alert, current.len());
         let devices = alert.device.iter().cloned().collect();
         let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
         let id = alert.id.clone();

@@ -9,6 +9,8 @@ mod devices;
 mod doubts;
 mod read;
 
+pub use announce::shorten;
+
 use defender::{ApiError, Reader, TICK, Window};
 use jiff::{SignedDuration, Timestamp};
 use model::{Mode, TenantId};

@@ -220,7 +220,7 @@ impl Respond {
         };
         let group = fresh.device.known().and_then(|device| device.group.as_deref());
         match self.begin_request(held.clone(), work, how, group).await? {
-            Let::Through(requesting) => self.ask(work, device, *requesting, &fresh).await,
+            Let::Through(requesting) => Box::pin(self.ask(work, device, *requesting, &fresh)).await,
             Let::Held(gate) => self.hold(work, Some(held), &fresh, &gate).await,
         }
     }

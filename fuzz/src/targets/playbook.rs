@@ -1,16 +1,18 @@
-//! The playbook's files but the guarantees, which are read as policies are, each with the others as they ship.
+//! The playbook's files but the guarantees, which are read as policies are, each with the others as they ship; and the
+//! cases that test it.
 
 use super::{SECRET, Target, assert_sayable, assert_silent};
 use crate::seeds;
 use jiff::Timestamp;
 use model::{Alert, Answer, DeviceFact, FirstSeen, Limits, Mode};
-use policy::{AssetList, Case, Playbook, Problems, Settings, Surroundings, Texts};
+use policy::{AssetList, Case, Decoders, Playbook, Problems, Settings, Surroundings, Texts};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path, sync::LazyLock};
 
-pub(super) const TARGETS: [Target; 3] = [
+pub(super) const TARGETS: [Target; 4] = [
     Target { name: "playbook", check: settings, seeds: seeds::playbooks, words: &PLAYBOOK_WORDS, cost: 1 },
     Target { name: "assets", check: assets, seeds: seeds::assets, words: &ASSET_WORDS, cost: 1 },
+    Target { name: "cases", check: cases, seeds: seeds::cases, words: &CASE_WORDS, cost: 20 },
     Target { name: "policy", check: policy, seeds: seeds::policies, words: &POLICY_WORDS, cost: 40 },
 ];
 
@@ -32,6 +34,22 @@ const PLAYBOOK_WORDS: [&str; 14] = [
 ];
 const ASSET_WORDS: [&str; 7] =
     ["[[lists]]", "name", "review_by", "2027-03-31", "9999-12-31", "devices = []", "0000-00-00"];
+const CASE_WORDS: [&str; 14] = [
+    "[[cases]]",
+    "[[lists]]",
+    "name",
+    "expect = \"none\"",
+    "alert = {",
+    "device = \"unknown\"",
+    "\"5h ago\"",
+    "\"99999d ahead\"",
+    "at = 9999-12-31T23:59:59Z",
+    "at = 0000-01-01T00:00:00Z",
+    "\"\"",
+    "evidence = [{ kind = \"File\" }]",
+    "-1",
+    "by = [\"isolate-high\"]",
+];
 const POLICY_WORDS: [&str; 14] = [
     "permit",
     "forbid",
@@ -128,6 +146,29 @@ fn assets(input: &[u8]) {
     }
 }
 
+/// Whatever a case says, it is read and decided, or every line of what is wrong can be said.
+fn cases(input: &[u8]) {
+    static SHIPPED: LazyLock<Playbook> = LazyLock::new(|| {
+        let [playbook, policy, guarantees, assets] = seeds::shipped_playbook();
+        let texts = Texts { playbook: &playbook, policy: &policy, guarantees: &guarantees, assets: &assets };
+        Playbook::parse(&texts).unwrap()
+    });
+    const NO_RECORD: Decoders =
+        Decoders { alert: |_| Err("no record".to_owned()), device: |_| Err("no record".to_owned()) };
+    match SHIPPED.parse_cases("cases/x.toml", &text(input), Path::new("/nowhere"), &NO_RECORD) {
+        Ok(cases) => {
+            let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+            assert_eq!(names.len(), cases.len(), "two cases of one name");
+            for case in cases.iter().take(5) {
+                let tried = SHIPPED.try_case(case);
+                let what: BTreeSet<&str> = tried.differences.iter().map(|found| found.what).collect();
+                assert_eq!(what.len(), tried.differences.len(), "each thing differs once: {what:?}");
+            }
+        }
+        Err(problems) => assert_problems(&problems, 601),
+    }
+}
+
 fn policy(input: &[u8]) {
     let [playbook, _, guarantees, assets] = seeds::shipped_playbook();
     let policy = text(input);
@@ -185,6 +226,11 @@ mod tests {
         assert_eq!(settings.iter().filter(|is_read| !**is_read).count(), 1, "{settings:?}");
         let assets = read(seeds::assets(), &|text| AssetList::parse(text).is_ok());
         assert_eq!(assets.iter().filter(|is_read| !**is_read).count(), 0, "{assets:?}");
+        let read_cases = |text: &str| {
+            cases(text.as_bytes());
+            text.contains("[[cases]]")
+        };
+        assert!(read(seeds::cases(), &read_cases).iter().filter(|is_read| **is_read).count() > 3);
         let policies = read(seeds::policies(), &|text| {
             Playbook::parse(&Texts { policy: text, ..Texts::default() }).is_ok()
         });

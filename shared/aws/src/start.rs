@@ -55,6 +55,15 @@ pub fn start<T>(
 ) -> Result<(Function, T), Error> {
     let vars = Vars::from_process();
     log(&vars);
+    start_from(vars, own, sends_to, read)
+}
+
+fn start_from<T>(
+    vars: Vars,
+    own: &[QueueName],
+    sends_to: &[QueueName],
+    read: impl FnOnce(&mut Settings) -> Option<T>,
+) -> Result<(Function, T), Error> {
     let sdk = config(&vars)?;
     let mut settings = Settings { vars, problems: Problems::default(), sdk };
     let tenant = credentials::tenant(&settings.vars, &mut settings.problems);
@@ -148,4 +157,52 @@ fn log(vars: &Vars) {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
     // A second subscriber in one process is a test's; the first stays.
     let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::Playbook;
+    use std::fs;
+
+    /// Starts a function that needs the whole playbook, and nothing else.
+    fn start_with(playbook: &Path) -> Result<Playbook, String> {
+        let given = [
+            ("DEFENDER_TENANT_ID", "11111111-2222-3333-4444-555555555555"),
+            ("CORDON_TABLE", "cordon"),
+            ("CORDON_PLAYBOOK", playbook.to_str().unwrap()),
+        ];
+        let vars = given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let started = start_from(vars, &[], &[], |settings| settings.playbook(Playbook::read));
+        started.map(|(_, playbook)| playbook).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_playbook_that_does_not_validate_stops_the_start() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbook");
+        assert!(start_with(&shipped).is_ok());
+        let head = "@id(\"a\")\n@reason(\"r\")\n";
+        let unknown =
+            format!("{head}forbid (principal, action, resource) when {{ resource.sverity == \"High\" }};");
+        let permit = format!("{head}permit (principal, action, resource);");
+        for (file, text, problem) in [
+            ("playbook.toml", "mod = \"observe\"", "playbook.toml:1:1: unknown key `mod`"),
+            ("policy.cedar", &unknown, "policy.cedar:3:"),
+            ("guarantees.cedar", &unknown, "guarantees.cedar:3:"),
+            ("guarantees.cedar", &permit, "guarantees.cedar:1:1: a guarantee can only forbid"),
+            ("assets.toml", "[[list]]", "assets.toml:1:3: unknown key `list`"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"] {
+                fs::copy(shipped.join(file), folder.path().join(file)).unwrap();
+            }
+            fs::write(folder.path().join(file), text).unwrap();
+            let error = start_with(folder.path()).unwrap_err();
+            assert!(error.starts_with("the settings are not usable: CORDON_PLAYBOOK `"), "{error}");
+            assert!(error.contains(problem), "{error}");
+            // Without its guarantees it does not start either.
+            fs::remove_file(folder.path().join(file)).unwrap();
+            assert!(start_with(folder.path()).unwrap_err().contains(&format!("{file}`: ")));
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! It prints times; what they are compared with stands in the same run.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
 use jiff::Timestamp;
 use model::{Alert, DeviceFact, FirstSeen, Mode};
 use policy::{Case, Playbook, Surroundings, Texts};

@@ -6,18 +6,25 @@
 //! deciding is a doubt, and doubt means no. Reading the folder is the only I/O. Limits, claims and whether a
 //! device is already isolated are the business of whoever acts.
 
+mod annotations;
 mod assets;
+mod cases;
 mod decide;
 mod facts;
+mod mistakes;
 mod problems;
 mod rules;
 mod section;
 mod settings;
+mod tokens;
+mod what_if;
 
 pub use assets::AssetList;
+pub use cases::{CASES, Decoders, Difference, PolicyCase, Tried};
 pub use problems::Problems;
 pub use rules::{Effect, Rule};
 pub use settings::{Channel, HostKind, IsolationSettings, PollSettings, Settings, SmtpSecurity};
+pub use what_if::Change;
 
 use jiff::Timestamp;
 use model::{Alert, Decision, DeviceFact, FirstSeen, Mode};

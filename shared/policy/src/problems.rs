@@ -17,6 +17,9 @@ const MOST_SAID: usize = 600;
 /// The most of a line that is shown, in characters.
 const MOST_SHOWN: usize = 160;
 
+/// The longest key that is shown of a file whose values are not.
+const MOST_OF_KEY: usize = 80;
+
 impl Problems {
     pub(crate) fn new(mut problems: Vec<String>) -> Problems {
         if problems.len() > MOST_PROBLEMS {
@@ -26,7 +29,7 @@ impl Problems {
         Problems(problems)
     }
 
-    /// One text for each problem. One about a policy spans lines: it shows the place with a caret.
+    /// One text for each problem. Most span lines: they show the place with a caret, and a hint.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -49,8 +52,10 @@ impl std::error::Error for Problems {}
 /// A file of the playbook, to point into.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
-    pub(crate) file: &'static str,
+    pub(crate) file: &'a str,
     pub(crate) text: &'a str,
+    /// Whether values are left out of what is shown: somebody may have written a password there.
+    hides_values: bool,
 }
 
 /// A place in a file. Lines and columns count from one, columns in characters.
@@ -62,6 +67,15 @@ struct Place<'a> {
 }
 
 impl<'a> Source<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Source<'a> {
+        Source { file, text, hides_values: false }
+    }
+
+    /// A TOML file of whose lines no more than the keys is ever shown.
+    pub(crate) fn of_keys(file: &'a str, text: &'a str) -> Source<'a> {
+        Source { file, text, hides_values: true }
+    }
+
     fn place(&self, offset: usize) -> Place<'a> {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -76,10 +90,18 @@ impl<'a> Source<'a> {
         self.place(offset).line
     }
 
-    /// A problem in one line. The file's own text is left out: it may hold what must not be shown.
-    pub(crate) fn problem(&self, offset: usize, what: impl fmt::Display) -> String {
-        let Place { line, column, .. } = self.place(offset);
-        format!("{}:{line}:{column}: {what}", self.file)
+    /// The word, text or line that begins at a place of a TOML file.
+    pub(crate) fn token(&self, at: usize) -> Range<usize> {
+        let line = self.text.get(at..).unwrap_or_default().lines().next().unwrap_or_default();
+        let is_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '+');
+        let length = match line.chars().next() {
+            Some(quote @ ('"' | '\'')) => {
+                line.get(1..).and_then(|rest| rest.find(quote)).map(|length| length + 2)
+            }
+            Some('[' | '{') => Some(line.trim_end().len()),
+            Some(_) | None => line.find(|c: char| !is_of_word(c)),
+        };
+        at..at + length.unwrap_or(line.len())
     }
 
     /// A problem with the line it is about, a caret under the place, and a hint.
@@ -91,25 +113,70 @@ impl<'a> Source<'a> {
         hint: Option<&str>,
     ) -> String {
         let Place { line, column, shown } = self.place(span.start);
-        let marked = self.text.get(span.clone()).unwrap_or_default();
-        let width = marked.lines().next().unwrap_or_default().chars().count().max(1);
-        let (shown, indent) = window(shown, column.saturating_sub(1));
-        let width = width.min(shown.chars().count().saturating_sub(indent).max(1));
+        let said = |words: &dyn fmt::Display| model::one_line(&words.to_string(), MOST_SAID);
+        let mut text = format!("{}:{line}:{column}: {}", self.file, said(&what));
         let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let (indent, carets) = (" ".repeat(indent), "^".repeat(width));
-        let said = |words: &dyn fmt::Display| model::one_line(&words.to_string(), MOST_SAID);
-        let (label, hint) = (label.map(|label| said(&label)), hint.map(|hint| said(&hint)));
-        let mut text = self.problem(span.start, said(&what));
-        text.push_str(&format!("\n {number} | {shown}\n {margin} | {indent}{carets}"));
-        if let Some(label) = label {
-            text.push_str(&format!(" {label}"));
+        if let Some(Picture { shown, indent, width }) = self.picture(span, shown, column.saturating_sub(1)) {
+            let (indent, carets) = (" ".repeat(indent), "^".repeat(width));
+            text.push_str(&format!("\n {number} | {shown}\n {margin} | {indent}{carets}"));
+            if let Some(label) = label {
+                text.push_str(&format!(" {}", said(&label)));
+            }
         }
         if let Some(hint) = hint {
-            text.push_str(&format!("\n {margin} = hint: {hint}"));
+            text.push_str(&format!("\n {margin} = hint: {}", said(&hint)));
         }
         text
     }
+
+    /// What is shown of a line, `before` characters of which stand before the place.
+    fn picture(&self, span: &Range<usize>, line: &str, before: usize) -> Option<Picture> {
+        let marked = self.text.get(span.clone()).unwrap_or_default();
+        let width = marked.lines().next().unwrap_or_default().chars().count().max(1);
+        if self.hides_values {
+            // A line within a long text may look like a key.
+            let ahead = self.text.get(..span.start).unwrap_or(self.text);
+            let in_a_text = ahead.contains("\"\"\"") || ahead.contains("'''");
+            return if in_a_text { None } else { key_alone(line, before, width) };
+        }
+        let (shown, indent) = window(line, before);
+        let width = width.min(shown.chars().count().saturating_sub(indent).max(1));
+        Some(Picture { shown, indent, width })
+    }
+}
+
+/// A line as it is shown, and where the carets stand below it.
+struct Picture {
+    shown: String,
+    indent: usize,
+    width: usize,
+}
+
+/// Of a line of TOML no more than its key, or the name of a section. None where it has no plain one: it may be anything.
+fn key_alone(line: &str, before: usize, width: usize) -> Option<Picture> {
+    let is_plain = |name: &str| {
+        let name = name.trim_matches([' ', '\t']);
+        !name.is_empty()
+            && name.len() <= MOST_OF_KEY
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    };
+    let header = line.trim_end();
+    if header.starts_with('[')
+        && header.len() <= MOST_OF_KEY
+        && is_plain(header.trim_start_matches('[').trim_end_matches(']'))
+    {
+        let width = width.min(header.len().saturating_sub(before).max(1));
+        return Some(Picture { shown: header.to_owned(), indent: before, width });
+    }
+    let (key, _) = line.split_once('=').filter(|(key, _)| is_plain(key))?;
+    let (key, shown) = (key.trim_end(), format!("{key}= …"));
+    let (indent, width) = match key.len().checked_sub(before) {
+        Some(rest @ 1..) => (before, width.min(rest)),
+        Some(0) | None => (shown.chars().count().saturating_sub(1), 1),
+    };
+    // Blanks before a key may be tabs.
+    Some(Picture { shown: shown.replace('\t', " "), indent, width })
 }
 
 /// What is shown of a line around a place in it, and how far in the place is then. What a terminal would act upon, or
@@ -174,11 +241,35 @@ mod tests {
     #[test]
     fn of_a_long_line_the_part_around_the_place_is_shown() {
         let text = format!("{}bad{}", "x".repeat(5_000), "y".repeat(5_000));
-        let shown = Source { file: "x", text: &text }.pointed_problem(&(5_000..5_003), "is bad", None, None);
+        let shown = Source::new("x", &text).pointed_problem(&(5_000..5_003), "is bad", None, None);
         let lines: Vec<&str> = shown.lines().collect();
         let at = lines[1].chars().position(|c| c == 'b').unwrap();
         assert_eq!(lines[2].chars().position(|c| c == '^'), Some(at), "{shown}");
         assert!(lines[1].contains("bad") && lines[1].ends_with("y…") && shown.len() < 500, "{shown}");
+    }
+
+    #[test]
+    fn of_a_file_that_may_hold_a_password_no_value_is_shown() {
+        let shown = |text: &str, word: &str| {
+            let source = Source::of_keys("x", text);
+            source.pointed_problem(&source.token(text.find(word).unwrap()), "is bad", None, None)
+        };
+        assert_eq!(
+            shown("a = 1\n password = \"p\"", "\"p"),
+            "x:2:13: is bad\n 2 |  password = …\n   |             ^"
+        );
+        assert_eq!(shown("pass.word=x", "pass"), "x:1:1: is bad\n 1 | pass.word= …\n   | ^^^^^^^^^");
+        assert_eq!(shown("[[channels]]\nx = 1", "["), "x:1:1: is bad\n 1 | [[channels]]\n   | ^^^^^^^^^^^^");
+        assert_eq!(shown("[[poll]", "["), "x:1:1: is bad\n 1 | [[poll]\n   | ^^^^^^^");
+        for (text, word) in [
+            ("password: p=ss", "password"),
+            ("to = [\n  \"p=ss\",", "\"p"),
+            ("password = \"\"\"\ncGFzcw==\n\"\"\"", "cGF"),
+            ("password = '''\n[pass]\n", "[pass"),
+            ("\"p\" = 1", "\"p"),
+        ] {
+            assert_eq!(shown(text, word).lines().count(), 1, "{text}");
+        }
     }
 
     #[test]
@@ -190,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_caret_stands_under_the_place_even_behind_a_tab_or_an_umlaut() {
-        let source = Source { file: "x", text: "one\n\tä bad\nthree" };
+        let source = Source::new("x", "one\n\tä bad\nthree");
         let start = source.text.find("bad").unwrap();
         let shown = source.pointed_problem(&(start..start + 3), "is bad", None, Some("be good"));
         assert_eq!(shown, "x:2:4: is bad\n 2 |  ä bad\n   |    ^^^\n   = hint: be good");

@@ -5,28 +5,26 @@
 //! the ruling, and nothing here decides what an answer means.
 
 use crate::{
-    Case,
+    Case, annotations,
     facts::Facts,
-    problems::{Source, hint},
+    mistakes::{self, find, first_line, told},
+    problems::Source,
+    tokens::{is_word, tokens},
 };
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
     PolicySet, Request, Schema, ValidationMode, Validator,
 };
 use miette::Diagnostic;
-use model::{Answer, IsolationType, Mode, PolicyNote};
+use model::{Answer, IsolationType, PolicyNote};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::Arc,
 };
 
 /// What `schema.cedarschema` says, as JSON, which Cedar reads faster: a Lambda function reads it at every start. A test
 /// holds the two together.
-const SCHEMA: &str = include_str!("schema.json");
-
-/// The annotations that mean something.
-const ANNOTATIONS: [&str; 4] = ["id", "reason", "mode", "isolationType"];
+pub(crate) const SCHEMA: &str = include_str!("schema.json");
 
 /// Whether a policy speaks for or against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -254,12 +252,6 @@ impl Rules {
     }
 }
 
-/// The whole chain of an error, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 /// Reads the file; what is wrong with it is added to `problems`. None only where nothing can be asked at all.
 pub(crate) fn parse(
     kind: Kind,
@@ -267,7 +259,7 @@ pub(crate) fn parse(
     vocabulary: &Arc<Vocabulary>,
     problems: &mut Vec<String>,
 ) -> Option<Rules> {
-    let source = Source { file: kind.file(), text };
+    let source = Source::new(kind.file(), text);
     let (words, too_deep) = words(text);
     if let Some(at) = too_deep {
         let what = format!("it is nested deeper than {MAX_DEPTH} levels");
@@ -278,7 +270,7 @@ pub(crate) fn parse(
         Ok(parsed) => parsed,
         Err(errors) => {
             let errors: cedar_policy::ParseErrors = errors;
-            problems.extend(errors.iter().map(|error| place(source, error)));
+            problems.extend(errors.iter().map(|error| mistakes::unreadable(source, error)));
             return None;
         }
     };
@@ -298,7 +290,7 @@ pub(crate) fn parse(
     for policy in in_order(&parsed) {
         let at = find(source, &policy.to_cedar().unwrap_or_default(), from);
         from = at.end;
-        let rule = read(kind, source, policy, &at, &rules, problems);
+        let rule = annotations::read(kind, source, policy, &at, &rules, problems);
         // A policy without an id is validated all the same, under a name that says where it stands.
         let name =
             rule.as_ref().map_or_else(|| format!("line {}", source.line(at.start)), |rule| rule.id.clone());
@@ -318,12 +310,7 @@ pub(crate) fn parse(
     let errors = result.validation_errors().map(|error| error as &dyn Diagnostic);
     // A warning says that a policy can never apply, or does not say what it seems to say.
     let warnings = result.validation_warnings().map(|warning| warning as &dyn Diagnostic);
-    let mut placed: Vec<(usize, String)> =
-        errors.chain(warnings).map(|error| (offset(error), place(source, error))).collect();
-    // The same mistake is found once for every action that a policy applies to.
-    placed.sort();
-    placed.dedup();
-    problems.extend(placed.into_iter().map(|(_, problem)| problem));
+    problems.extend(mistakes::invalid(source, errors.chain(warnings)));
 
     let by_id = rules.iter().enumerate().map(|(i, rule)| (rule.id.clone(), i)).collect();
     Some(Rules { rules, words, by_id, policies, permits, vocabulary: Arc::clone(vocabulary) })
@@ -338,17 +325,7 @@ const MAX_DEPTH: usize = 100;
 fn words(text: &str) -> (BTreeSet<String>, Option<usize>) {
     let (mut brackets, mut ifs) = (0_usize, 0_usize);
     let mut words = BTreeSet::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' => string_length(rest),
-            '/' if rest.starts_with("//") => rest.find(['\n', '\r']).unwrap_or(rest.len()),
-            _ if is_of_word(first) => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
-            // An annotation's name asks for nothing.
-            '@' => rest.find(|c| c != '@' && !is_of_word(c)).unwrap_or(rest.len()),
-            _ => first.len_utf8(),
-        };
-        let (token, after) = rest.split_at(length);
+    for (at, token) in tokens(text) {
         match token {
             "(" | "[" | "{" => brackets += 1,
             ")" | "]" | "}" => brackets = brackets.saturating_sub(1),
@@ -356,31 +333,14 @@ fn words(text: &str) -> (BTreeSet<String>, Option<usize>) {
             ";" => ifs = 0,
             _ => {}
         }
-        if is_of_word(first) && !words.contains(token) {
+        if is_word(token) && !words.contains(token) {
             words.insert(token.to_owned());
         }
         if brackets > MAX_DEPTH || ifs > MAX_DEPTH {
-            return (words, Some(text.len() - rest.len()));
+            return (words, Some(at));
         }
-        rest = after;
     }
     (words, None)
-}
-
-fn is_of_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-/// How long the text in quotes is that a policy goes on with, its quotation marks included.
-fn string_length(rest: &str) -> usize {
-    let mut is_escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            '"' if !is_escaped => return at + 1,
-            _ => is_escaped = c == '\\' && !is_escaped,
-        }
-    }
-    rest.len()
 }
 
 /// The policies in the order of the file, which Cedar numbers `policy0`, `policy1`, ….
@@ -391,121 +351,4 @@ fn in_order(parsed: &PolicySet) -> Vec<&Policy> {
         id.trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX)
     });
     policies
-}
-
-/// Reads a policy's annotations. None where it has no usable id.
-fn read(
-    kind: Kind,
-    source: Source<'_>,
-    policy: &Policy,
-    at: &Range<usize>,
-    others: &[Rule],
-    problems: &mut Vec<String>,
-) -> Option<Rule> {
-    let effect = match policy.effect() {
-        cedar_policy::Effect::Permit => Effect::Permit,
-        cedar_policy::Effect::Forbid => Effect::Forbid,
-    };
-    let mut problem = |annotation: &str, what: String, hint: Option<&str>| {
-        let text = source.text.get(at.clone()).unwrap_or_default();
-        let place = text.find(&format!("@{annotation}")).map(|start| {
-            let start = at.start + start;
-            start..start + annotation.len() + 1
-        });
-        let place = place.unwrap_or_else(|| first_line(source, at));
-        problems.push(source.pointed_problem(&place, what, None, hint));
-    };
-
-    let mut annotations: Vec<(&str, &str)> = policy.annotations().collect();
-    annotations.sort_unstable();
-    for (name, _) in &annotations {
-        if !ANNOTATIONS.contains(name) {
-            problem(name, format!("unknown annotation `@{name}`"), Some(&hint(name, &ANNOTATIONS)));
-        }
-    }
-    if kind == Kind::Guarantees && effect == Effect::Permit {
-        let hint = "write it into policy.cedar, or turn it round: forbid what must never be";
-        problem("id", "a guarantee can only forbid".into(), Some(hint));
-    }
-    let value = |name| annotations.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim());
-
-    let id = value("id").filter(|id| !id.is_empty());
-    if id.is_none() {
-        problem(
-            "id",
-            "a policy needs an `@id`".into(),
-            Some("write a short name above it, such as @id(\"isolate-high\")"),
-        );
-    }
-    let twin = others.iter().find(|other| Some(other.id.as_str()) == id);
-    if let Some(twin) = twin {
-        problem("id", format!("the `@id` `{}` is taken: line {} has it too", twin.id, twin.line), None);
-    }
-    let reason = value("reason").filter(|reason| !reason.is_empty());
-    if reason.is_none() {
-        let hint =
-            "write the sentence that people read when it speaks, such as @reason(\"the alert is High\")";
-        problem("reason", "a policy needs a `@reason`".into(), Some(hint));
-    }
-    let mode = value("mode");
-    let isolation = value("isolationType");
-    if mode.is_some_and(|mode| mode != Mode::Observe.as_str()) {
-        let hint =
-            "write @mode(\"observe\"), or leave it out: a policy can only be stricter than the playbook";
-        problem("mode", format!("`@mode` cannot be `{}`", mode.unwrap_or_default()), Some(hint));
-    }
-    let isolation_type = [IsolationType::Full, IsolationType::Selective]
-        .into_iter()
-        .find(|kind| isolation == Some(kind.as_str()));
-    if isolation.is_some() && isolation_type.is_none() {
-        let what = format!("`@isolationType` cannot be `{}`", isolation.unwrap_or_default());
-        problem("isolationType", what, Some("it is \"Full\" or \"Selective\""));
-    }
-    if effect == Effect::Forbid {
-        for (name, found) in [("mode", mode), ("isolationType", isolation)] {
-            if found.is_some() {
-                let hint = "a forbid always holds; remove the annotation";
-                problem(name, format!("`@{name}` means nothing on a forbid"), Some(hint));
-            }
-        }
-    }
-    if twin.is_some() {
-        return None;
-    }
-    Some(Rule {
-        id: id?.to_owned(),
-        effect,
-        reason: reason.unwrap_or_default().to_owned(),
-        observe_only: mode.is_some(),
-        isolation_type,
-        line: source.line(at.start),
-    })
-}
-
-/// Where a policy's text stands. Cedar keeps the text but not the place.
-fn find(source: Source<'_>, policy: &str, from: usize) -> Range<usize> {
-    let rest = source.text.get(from..).unwrap_or_default();
-    let start = from + rest.find(policy).unwrap_or_default();
-    start..start + policy.len()
-}
-
-/// The first line of a longer place.
-fn first_line(source: Source<'_>, at: &Range<usize>) -> Range<usize> {
-    let line = source.text.get(at.clone()).unwrap_or_default().lines().next().unwrap_or_default();
-    at.start..at.start + line.len()
-}
-
-/// Where Cedar's error points to.
-fn offset(error: &dyn Diagnostic) -> usize {
-    let label = error.labels().and_then(|mut labels| labels.next());
-    label.map_or(0, |label| label.offset())
-}
-
-/// Cedar's error with its place in the file.
-fn place(source: Source<'_>, error: &dyn Diagnostic) -> String {
-    let label = error.labels().and_then(|mut labels| labels.next());
-    let span = label.as_ref().map_or(0..0, |label| label.offset()..label.offset() + label.len());
-    let help = error.help().map(|help| help.to_string());
-    let marked = label.as_ref().and_then(|label| label.label());
-    source.pointed_problem(&span, error, marked, help.as_deref())
 }

@@ -13,12 +13,30 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// One more than are said is enough to know that there are more. Finding a place costs as much as the file is long.
     pub(crate) fn problem(&mut self, at: usize, what: impl std::fmt::Display) {
+        self.add(at, what, None);
+    }
+
+    /// A problem, and the way out of it.
+    pub(crate) fn hinted(&mut self, at: usize, what: impl std::fmt::Display, hint: &str) {
+        self.add(at, what, Some(hint));
+    }
+
+    /// One more than are said is enough to know that there are more. Finding a place costs as much as the file is long.
+    fn add(&mut self, at: usize, what: impl std::fmt::Display, hint: Option<&str>) {
         if self.problems.len() <= MOST_PROBLEMS {
-            self.problems.push(self.source.problem(at, what));
+            self.problems.push(self.source.pointed_problem(&self.source.token(at), what, None, hint));
         }
     }
+}
+
+/// The file as a table; none where it is no TOML, which is then a problem.
+pub(crate) fn table<'a>(reader: &mut Reader<'a>) -> Option<DeTable<'a>> {
+    let (table, errors) = DeTable::parse_recoverable(reader.source.text);
+    for error in &errors {
+        reader.problem(error.span().map_or(0, |span| span.start), error.message());
+    }
+    errors.is_empty().then(|| table.into_inner())
 }
 
 /// A table of the file, and where it begins.
@@ -53,7 +71,7 @@ impl<'a> Section<'a> {
     pub(crate) fn only(&self, reader: &mut Reader<'_>, known: &[&str]) {
         for key in self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let word = model::one_line(key.get_ref(), 60);
-            reader.problem(key.span().start, format!("unknown key `{word}`; {}", hint(&word, known)));
+            reader.hinted(key.span().start, format!("unknown key `{word}`"), &hint(&word, known));
         }
     }
 
@@ -199,7 +217,7 @@ pub(crate) fn name<'a>(reader: &mut Reader<'_>, section: Section<'a>) -> Option<
     good.then_some(word)
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
@@ -211,7 +229,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 }
 
 /// `60s`, `10m`, `4h`, `2d`: a whole number and one unit.
-fn parse_duration(text: &str) -> Option<SignedDuration> {
+pub(crate) fn parse_duration(text: &str) -> Option<SignedDuration> {
     let unit = text.chars().next_back()?;
     let digits = text.strip_suffix(unit)?;
     let seconds = match unit {

@@ -4,7 +4,7 @@
 
 use crate::{
     problems::{Problems, Source, read_file},
-    section::{Bounds, Reader, Section, Word, name},
+    section::{Bounds, Reader, Section, Word, name, table},
 };
 use jiff::{SignedDuration, tz::TimeZone};
 use model::{IsolationType, Limits, Mode};
@@ -12,7 +12,6 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
 };
-use toml::de::DeTable;
 
 /// Everything that `playbook.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,15 +208,10 @@ impl Settings {
 
 /// Reads the file; what is wrong with it is added to `problems`.
 pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Settings {
-    let source = Source { file: crate::PLAYBOOK, text };
-    let mut reader = Reader { source, problems: Vec::new() };
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        reader.problem(error.span().map_or(0, |span| span.start), error.message());
-    }
+    let mut reader = Reader { source: Source::of_keys(crate::PLAYBOOK, text), problems: Vec::new() };
     let mut settings = Settings::default();
-    if errors.is_empty() {
-        read(&mut reader, Section { table: table.get_ref(), at: 0 }, &mut settings);
+    if let Some(table) = table(&mut reader) {
+        read(&mut reader, Section { table: &table, at: 0 }, &mut settings);
     }
     problems.extend(reader.problems);
     settings

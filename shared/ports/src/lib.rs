@@ -29,8 +29,8 @@ pub use queue::{
     Receipt, RedriveError, given_up, was_a_message,
 };
 pub use rows::{
-    Announced, Answered, CaseRow, Cursor, DeviceRow, Dropped, Fleet, Held, HistoryEntry, LookBack, Once,
-    Telling, Told, Trouble, Watch, alert_partition, device_partition,
+    Announced, Answered, CaseRow, Cursor, DeviceRow, Dropped, Fleet, Held, HistoryEntry, LookBack, Observed,
+    Once, Telling, Told, Trouble, Watch, alert_partition, device_partition,
 };
 pub use state::{
     CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, State, StateBackend, StateError,

@@ -2,7 +2,7 @@
 //! first word. The tenant stands at the start of every key.
 
 use crate::{Claim, Expect, Key, StateError, Stored, Write};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use model::{
     ActionId, ActionTaken, AlertId, Cause, Decision, Device, DeviceId, Effect, EffectRequested, EffectState,
     Envelope, EvidenceIdentity, FirstSeen, MessageId, Revision, Severity, TenantId, Wanted,
@@ -230,7 +230,23 @@ impl CaseRow {
         self.history.drain(..excess);
     }
 
-    /// The writes of a case: the row, and the pointer to it while it is held. One commit must hold all of them.
+    /// The pointer to a case in which an isolation was only observed.
+    fn observed(&self) -> Option<Observed> {
+        let device = self.about.clone().filter(|_| self.last.state == Some(EffectState::Observed))?;
+        let policies = self.last.decision.permitted_by.iter().map(|note| note.id.clone()).collect();
+        Some(Observed {
+            alert: self.last.alert.id.clone(),
+            device,
+            device_name: self.last.device.known().and_then(|device| device.name.clone()),
+            title: model::one_line(&self.last.alert.title, 200),
+            severity: self.last.alert.severity.clone(),
+            policies,
+            at: self.decided_at,
+        })
+    }
+
+    /// The writes of a case: the row, the pointer to it while it is held, and the one that stays of what was only
+    /// observed. One commit must hold all of them.
     pub fn writes(
         &self,
         tenant: &TenantId,
@@ -246,6 +262,11 @@ impl CaseRow {
         }
         if let (Some(held), Some(key)) = (&self.held, is_held) {
             writes.push(Write::put(key, held, Expect::Any, None)?);
+        }
+        let was_observed = before.and_then(|before| before.value.observed());
+        if let Some(observed) = self.observed().filter(|observed| Some(observed) != was_observed.as_ref()) {
+            let expires = CaseRow::expires(now);
+            writes.push(Write::put(observed.key(tenant), &observed, Expect::Any, expires)?);
         }
         Ok(writes)
     }
@@ -371,6 +392,36 @@ impl Held {
         let since = self.since.as_millisecond();
         let sort = format!("held#{below}#{since:015}#{}#{}", self.alert, self.device);
         Key { partition: Held::partition(tenant), sort }
+    }
+}
+
+/// An isolation that was decided while Cordon only observed: what it would have done, for `cordon shadow`. Written in one
+/// commit with its case, below the day of the decision (UTC), so that some days can be read without the others. It stays,
+/// whatever becomes of the case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    pub alert: AlertId,
+    pub device: DeviceId,
+    pub device_name: Option<String>,
+    pub title: String,
+    pub severity: Option<Severity>,
+    /// The policies that permitted it, by their ids.
+    pub policies: Vec<String>,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+impl Observed {
+    pub fn partition(tenant: &TenantId, day: Date) -> String {
+        format!("{tenant}#observed#{day}")
+    }
+
+    /// The oldest first.
+    pub fn key(&self, tenant: &TenantId) -> Key {
+        let day = self.at.to_zoned(TimeZone::UTC).date();
+        let at = self.at.as_millisecond();
+        let sort = format!("observed#{at:015}#{}#{}", self.alert, self.device);
+        Key { partition: Observed::partition(tenant, day), sort }
     }
 }
 

@@ -31,9 +31,15 @@ async fn what_a_policy_with_a_hole_permits_is_refused_by_the_guarantee_and_told(
     assert_eq!((last.decision.answer, last.state), (Answer::Refused, Some(EffectState::Refused)));
     assert_eq!(last.decision.forbidden_by[0].id, "only-known-workstations");
     let spoke = &last.decision.reasoning.spoke;
-    assert!(spoke.iter().any(|spoke| spoke.side == Side::Guarantee && spoke.action == "isolate"), "{spoke:?}");
+    assert!(
+        spoke.iter().any(|spoke| spoke.side == Side::Guarantee && spoke.action == "isolate"),
+        "{spoke:?}"
+    );
     let mail = scene.mails().concat();
-    assert!(mail.contains("only a device that is known to be a workstation"), "people read the guarantee: {mail}");
+    assert!(
+        mail.contains("only a device that is known to be a workstation"),
+        "people read the guarantee: {mail}"
+    );
     scene.end().await;
 }
 
@@ -77,17 +83,22 @@ async fn a_policy_can_ask_how_many_devices_were_isolated_within_the_hour() {
 #[tokio::test]
 async fn a_count_that_cannot_be_read_is_absent_and_the_rule_that_asks_for_it_refuses() {
     let setup = Setup::ruled(|policy| format!("{policy}{NOT_A_THIRD}"));
-    let mut scene =
-        Scene::with(World::new(noon()).machine(workstation(1)).alert(high("a", 1)), setup).await;
+    let mut scene = Scene::with(World::new(noon()).machine(workstation(1)).alert(high("a", 1)), setup).await;
     let key = Brakes::key(&scene.tenant);
     let spoilt = Write::Put { key, value: b"{\"pause\":".to_vec(), expect: Expect::Any, expires: None };
     scene.state().commit(&[spoilt], scene.now).await.unwrap();
     scene.run_once().await;
     assert_eq!(scene.isolate_calls(), 0);
     let decision = scene.case("a").await.last.decision;
-    assert_eq!((decision.answer, decision.forbidden_by[0].id.as_str()), (Answer::Propose, "third-in-an-hour"));
+    assert_eq!(
+        (decision.answer, decision.forbidden_by[0].id.as_str()),
+        (Answer::Propose, "third-in-an-hour")
+    );
     let input = decision.reasoning.inputs.iter().find(|input| input.name == "context.isolationsLastHour");
-    assert_eq!(input.map(|input| (input.value.as_deref(), input.source.as_str())), Some((None, "Cordon's state")));
+    assert_eq!(
+        input.map(|input| (input.value.as_deref(), input.source.as_str())),
+        Some((None, "Cordon's state"))
+    );
     scene.end().await;
 }
 
@@ -107,7 +118,10 @@ when { context has openIsolation && context.openIsolation };
     scene.simulator.with(|world| world.alerts.push(high_at("b", 1, world.now).severity("Medium")));
     scene.run_once().await;
     let decision = scene.case("b").await.last.decision;
-    assert_eq!((decision.answer, decision.forbidden_by[0].id.as_str()), (Answer::Refused, "isolated-already"));
+    assert_eq!(
+        (decision.answer, decision.forbidden_by[0].id.as_str()),
+        (Answer::Refused, "isolated-already")
+    );
     scene.end().await;
 }
 
@@ -122,7 +136,8 @@ when { resource.severity == "Medium" };
 "#;
     let setup = Setup::ruled(|policy| format!("{}{tried}", without(policy, "propose-medium")));
     let world = World::new(noon()).machine(workstation(1)).machine(workstation(2));
-    let mut scene = Scene::with(world.alert(high("a", 1)).alert(high("b", 2).severity("Medium")), setup).await;
+    let mut scene =
+        Scene::with(world.alert(high("a", 1)).alert(high("b", 2).severity("Medium")), setup).await;
     scene.run_once().await;
     assert_eq!((scene.is_isolated(1), scene.is_isolated(2), scene.isolate_calls()), (true, false, 1));
     let last = scene.case("b").await.last;

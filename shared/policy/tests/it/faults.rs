@@ -15,28 +15,56 @@ fn settings_alone(playbook: &str) -> Result<Playbook, Problems> {
     Playbook::parse(&Texts { playbook, ..Texts::default() })
 }
 
-/// The one fault of some settings.
-fn fault(settings: &str) -> String {
+/// The one fault of some settings, with the line it is about and a hint.
+fn whole_fault(settings: &str) -> String {
     let mut found = faults(settings, "", "");
     assert_eq!(found.len(), 1, "{found:#?}");
     found.remove(0)
 }
 
+/// The one fault of some settings, in a sentence.
+fn fault(settings: &str) -> String {
+    first_line(&whole_fault(settings))
+}
+
+fn first_line(fault: &str) -> String {
+    fault.lines().next().unwrap_or_default().to_owned()
+}
+
+fn first_lines(faults: &[String]) -> Vec<String> {
+    faults.iter().map(|fault| first_line(fault)).collect()
+}
+
 #[test]
 fn an_unknown_key_is_named_with_what_was_meant() {
-    assert_eq!(fault("\nmod = \"observe\""), "playbook.toml:2:1: unknown key `mod`; did you mean `mode`?");
     assert_eq!(
-        fault("[poll]\nintervall = \"60s\""),
-        "playbook.toml:2:1: unknown key `intervall`; did you mean `interval`?"
+        whole_fault("\nmod = \"observe\""),
+        "playbook.toml:2:1: unknown key `mod`\n 2 | mod = …\n   | ^^^\n   = hint: did you mean `mode`?"
     );
+    assert!(whole_fault("[poll]\nintervall = \"60s\"").ends_with("hint: did you mean `interval`?"));
     assert_eq!(
-        fault("[quotas]\nper_hour = 3"),
-        "playbook.toml:1:2: unknown key `quotas`; known here: `mode`, `time_zone`, `poll`, `isolation`, `limits`, `channels`"
+        whole_fault("[quotas]\nper_hour = 3"),
+        "playbook.toml:1:2: unknown key `quotas`\n 1 | [quotas]\n   |  ^^^^^^\n   \
+         = hint: known here: `mode`, `time_zone`, `poll`, `isolation`, `limits`, `channels`"
     );
     let assets = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\ntag = [\"x\"]";
-    assert!(
-        faults("", "", assets)
-            .contains(&"assets.toml:5:1: unknown key `tag`; did you mean `tags`?".to_owned())
+    assert_eq!(
+        faults("", "", assets)[0],
+        "assets.toml:5:1: unknown key `tag`\n 5 | tag = [\"x\"]\n   | ^^^\n   = hint: did you mean `tags`?"
+    );
+}
+
+#[test]
+fn a_bad_value_is_pointed_at_and_shown_only_where_no_password_can_stand() {
+    assert_eq!(
+        whole_fault("[poll]\n  interval = \"1s\"  # quick"),
+        "playbook.toml:2:14: `interval` must lie between 10s and 1h, not at `1s`\n 2 |   interval = …\n   |              ^"
+    );
+    let list = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = \"2027-01-01\"\ntags = [\"x\"]";
+    assert_eq!(
+        faults("", "", list),
+        ["assets.toml:4:13: `review_by` must be a date without quotes, such as 2027-03-31\n 4 | \
+          review_by = \"2027-01-01\"\n   |             ^^^^^^^^^^^^"]
     );
 }
 
@@ -163,13 +191,13 @@ fn mail_never_goes_unprotected_to_another_machine() {
 
 #[test]
 fn a_password_is_never_written_in_the_playbook_nor_shown() {
-    let found = fault(&smtp("host = \"m\"\nusername = \"u\"\npassword = \"hunter2\""));
+    let found = whole_fault(&smtp("host = \"m\"\nusername = \"u\"\npassword = \"hunter2\""));
     assert_eq!(
         found,
         "playbook.toml:8:12: `password` is never written here: name the environment variable that holds it in \
-         `password_env`"
+         `password_env`\n 8 | password = …\n   |            ^"
     );
-    let found = fault(&smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"hunter2!\""));
+    let found = whole_fault(&smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"hunter2!\""));
     assert!(
         found.contains("must be the name of an environment variable") && !found.contains("hunter2"),
         "{found}"
@@ -215,7 +243,7 @@ fn a_mail_channel_that_reaches_nobody_is_refused() {
 fn an_asset_list_names_its_owner_its_review_and_real_devices() {
     let found = faults("", "", "[[lists]]\nname = \"a\"\ndevices = [\"pc1\"]\nreview_by = \"2027-01-01\"");
     assert_eq!(
-        found,
+        first_lines(&found),
         [
             "assets.toml:1:1: `owner` is missing",
             "assets.toml:4:13: `review_by` must be a date without quotes, such as 2027-03-31",
@@ -224,10 +252,10 @@ fn an_asset_list_names_its_owner_its_review_and_real_devices() {
     );
     let head = "[[lists]]\nname = \"a\"\nowner = \"o\"\nreview_by = 2027-01-01\n";
     let empty = "assets.toml:1:1: the list `a` has no entries: name `devices`, `groups`, `tags` or `users`, or remove it";
-    assert_eq!(faults("", "", head), [empty]);
-    assert_eq!(faults("", "", &format!("{head}tags = []")), [empty]);
+    assert_eq!(first_lines(&faults("", "", head)), [empty]);
+    assert_eq!(first_lines(&faults("", "", &format!("{head}tags = []"))), [empty]);
     let twice = format!("{head}tags = [\"x\"]\n").repeat(2);
-    assert_eq!(faults("", "", &twice), ["assets.toml:6:1: there are two lists called `a`"]);
+    assert_eq!(first_lines(&faults("", "", &twice)), ["assets.toml:6:1: there are two lists called `a`"]);
 }
 
 #[test]
@@ -257,6 +285,98 @@ fn a_policy_that_does_not_validate_is_shown_with_a_caret() {
         found[0]
     );
     assert!(found[0].contains("hint: did you mean `severity`?"), "{}", found[0]);
+}
+
+/// The faults of a policy with this condition.
+fn faults_of(when: &str) -> Vec<String> {
+    faults("", &policy(when), "")
+}
+
+#[test]
+fn an_unknown_word_in_a_policy_is_named_with_what_was_meant() {
+    for (when, hint) in [
+        ("resource.sverity == \"High\"", "did you mean `severity`?"),
+        ("resource has device && resource.device.clas == \"server\"", "did you mean `class`?"),
+        ("resource.tags.contains(\"vip\")", "did you mean `resource.device.tags`?"),
+        ("resource.name == \"x\"", "did you mean `resource.device.name` or `resource.user.name`?"),
+        ("resource.evidence.sha2.contains(\"x\")", "did you mean `sha1`?"),
+        ("resource has user && resource.user.nam == \"x\"", "did you mean `name`?"),
+        ("context.locaHour > 3", "did you mean `localHour`?"),
+        ("context.severity == \"High\"", "did you mean `resource.severity`?"),
+        ("context.banana > 3", "known here: `actWithin`, `hour`, "),
+        ("principal.nick == \"x\"", "`principal` has no attributes"),
+        ("resouce.severity == \"High\"", "did you mean `resource`?"),
+        ("severity == \"High\"", "did you mean `resource.severity`?"),
+        ("device.class == \"server\"", "did you mean `resource.device`?"),
+        ("resource.severity == High", "a text stands in quotes: \"High\""),
+        ("resource is Alrt", "did you mean `Alert`?"),
+        (
+            "resource has device && resource.device has tags && resource.device.tags.contain(\"x\")",
+            "did you mean `contains`?",
+        ),
+        ("context.now.durationsince(context.now) < context.actWithin", "did you mean `durationSince`?"),
+        ("resource.severity.startsWith(\"H\")", "a text is compared with `==` or with `like`"),
+        ("resource.techniques.has(\"T1486\")", "a set is asked with `.contains"),
+        ("context.now > datetim(\"2026-01-01\")", "did you mean `datetime`?"),
+        ("resource.severity >= 3", "the severity as a number is `resource.severityLevel`"),
+        (
+            "resource.severity in [\"High\"]",
+            "write it the other way round: `[\"…\", \"…\"].contains(resource.severity)`",
+        ),
+        ("context.hour > 22 or context.hour < 6", "write `||` for or"),
+        ("context.hour > 6 and context.hour < 22", "write `&&` for and"),
+        ("not resource.firstSeenObserving", "write `!` for not"),
+        ("resource.severity = \"High\"", "try using '==' instead"),
+    ] {
+        let found = faults_of(when);
+        assert!(found[0].contains(&format!("= hint: {hint}")), "{when}: {found:#?}");
+        assert!(found[0].contains("\n 4 | when { ") && found[0].contains('^'), "{when}: {found:#?}");
+    }
+    for (action, hint) in [
+        ("== Action::\"isolat\"", "did you mean `Action::\"isolate\"`?"),
+        ("in Action::\"cutof\"", "did you mean `Action::\"cutOff\"`?"),
+        ("== Action::\"quarantine\"", "known here: `Action::\"cutOff\"`, "),
+    ] {
+        let found = faults("", &policy("true").replace("== Action::\"isolate\"", action), "");
+        assert_eq!(found.len(), 1, "what follows from it is not said: {found:#?}");
+        assert!(found[0].contains(&format!("= hint: {hint}")), "{found:#?}");
+    }
+}
+
+#[test]
+fn what_may_be_absent_is_to_be_asked_for_in_words_that_can_be_copied() {
+    let tagged = "resource.device.tags.contains(\"vip\")";
+    let found = faults_of(tagged);
+    assert_eq!(found.len(), 1, "the device is in the hint about its tags: {found:#?}");
+    let guard = "resource has device && resource.device has tags";
+    assert!(found[0].ends_with(&format!("= hint: ask for it first: `{guard} && …`")), "{}", found[0]);
+    let mended = policy(&format!("{guard} && {tagged}"));
+    assert!(Playbook::parse(&Texts { policy: &mended, ..Texts::default() }).is_ok());
+    let found = faults_of("context.isolationsLastHour > 3");
+    assert!(found[0].ends_with("`context has isolationsLastHour && …`"), "{}", found[0]);
+}
+
+#[test]
+fn a_has_that_asks_for_what_never_is_is_refused() {
+    for (when, place, hint) in [
+        ("resource has devic && resource.devic.class == \"server\"", "4:21", "did you mean `device`?"),
+        ("!(resource has clasification)", "4:23", "did you mean `classification`?"),
+        ("resource has tags", "4:21", "did you mean `resource.device.tags`?"),
+        ("resource has device.tag || true", "4:28", "did you mean `tags`?"),
+        ("resource has device && resource.device has risc", "4:51", "did you mean `risk`?"),
+        (
+            "context has isolationLastHour || resource.severity == \"High\"",
+            "4:20",
+            "did you mean `isolationsLastHour`?",
+        ),
+    ] {
+        let found = faults_of(when);
+        assert_eq!(found.len(), 1, "what follows from it is not said: {found:#?}");
+        assert!(found[0].starts_with(&format!("policy.cedar:{place}: `")), "{}", found[0]);
+        assert!(found[0].contains("is always answered with no") && found[0].contains(hint), "{}", found[0]);
+    }
+    let fine = "resource has device.tags && resource.title != \"resource has x\" // resource has y\n";
+    assert!(Playbook::parse(&Texts { policy: &policy(fine), ..Texts::default() }).is_ok());
 }
 
 #[test]
@@ -357,8 +477,19 @@ fn broken_toml_is_named_with_its_line() {
     let found = faults("mode = \"observe\"\ninterval = = 3", "", "[[lists]\n");
     assert!(found[0].starts_with("playbook.toml:2:12: "), "{found:#?}");
     assert!(found.iter().any(|problem| problem.starts_with("assets.toml:1:")), "{found:#?}");
-    let bare = faults(&smtp("host = \"m\"\nusername = \"u\"\npassword = hunter2"), "", "");
-    assert!(!bare.join("\n").contains("hunter2"), "{bare:#?}");
+    for password in [
+        "password = hunter2",
+        "password = \"hunter2",
+        "password: \"hunter2\"",
+        "password hunter2",
+        "password = \"\"\"\nhunter2=\n",
+        "to = [\n\"hunter2\" \"x\"]",
+        "\"hunter2\" = = 1",
+        "passwords = { first = \"hunter2\" second }",
+    ] {
+        let bare = faults(&smtp(&format!("host = \"m\"\nusername = \"u\"\n{password}")), "", "").join("\n");
+        assert!(bare.contains("playbook.toml:") && !bare.contains("hunter2"), "{bare}");
+    }
 }
 
 #[test]

@@ -6,8 +6,11 @@
 
 mod cases;
 mod faults;
+mod runs;
 mod schema;
+mod shipped;
 mod vocabulary;
+mod what_if;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, Decision, Device, DeviceFact, DeviceRef, FirstSeen, Mode, Severity};

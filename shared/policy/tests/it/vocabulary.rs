@@ -74,7 +74,8 @@ fn a_policy_can_ask_for_everything_that_the_schema_names() {
         r#"resource has device && !resource.device.merged && resource.device.listed.isEmpty()"#,
         r#"context.hour == 10 && context.weekday == "Friday" && context.mode == "enforce""#,
     ] {
-        let guarded = condition.replace("resource.severityLevel", "resource has severityLevel && resource.severityLevel");
+        let guarded = condition
+            .replace("resource.severityLevel", "resource has severityLevel && resource.severityLevel");
         assert!(holds(&story, &guarded), "{condition}");
         let negated = format!("!({guarded})");
         assert!(!holds(&story, &negated), "{negated}");
@@ -122,7 +123,10 @@ fn people_on_a_list_can_be_asked_about_however_they_are_spelt() {
 fn a_device_whose_tags_the_service_did_not_say_is_refused() {
     let unknown = Story::new().device(|device| device.tags = None);
     let decision = unknown.by(&own(&isolates_when("resource.severity == \"High\"")));
-    assert_eq!((decision.answer, decision.doubts), (Answer::Refused, vec!["the device's tags are not known".into()]));
+    assert_eq!(
+        (decision.answer, decision.doubts),
+        (Answer::Refused, vec!["the device's tags are not known".into()])
+    );
 }
 
 fn guaranteed(policy: &str, guarantees: &str) -> Playbook {
@@ -138,10 +142,15 @@ fn what_a_guarantee_forbids_is_refused_whatever_the_policy_permits() {
     assert_eq!(ada.by(&playbook).answer, Answer::Isolate, "an ordinary case passes all guarantees");
     let decision = ada.platform("Linux").by(&playbook);
     assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
-    assert_eq!((ids(&decision.permitted_by), ids(&decision.forbidden_by)), (vec!["all"], vec!["only-known-workstations"]));
+    assert_eq!(
+        (ids(&decision.permitted_by), ids(&decision.forbidden_by)),
+        (vec!["all"], vec!["only-known-workstations"])
+    );
     assert_eq!(
         decision.doubts,
-        ["the policy permits what the guarantee `only-known-workstations` forbids; `cordon prove` shows how to mend it"]
+        [
+            "the policy permits what the guarantee `only-known-workstations` forbids; `cordon prove` shows how to mend it"
+        ]
     );
     let spoke = decision.reasoning.spoke.last().unwrap();
     assert_eq!((spoke.side, spoke.action.as_str()), (Side::Guarantee, "isolate"));
@@ -159,7 +168,10 @@ fn every_shipped_guarantee_stands_by_itself_behind_a_policy_that_permits_everyth
         ("never-on-our-own-detections", Story::new().source("customDetection")),
         ("never-on-our-own-detections", Story::new().alert(|alert| alert.detection_source = None)),
         ("never-what-people-have-closed", Story::new().alert(|a| a.status = Some("Resolved".into()))),
-        ("never-what-people-have-closed", Story::new().alert(|a| a.classification = Some("FalsePositive".into()))),
+        (
+            "never-what-people-have-closed",
+            Story::new().alert(|a| a.classification = Some("FalsePositive".into())),
+        ),
         ("never-an-old-alert", Story::new().alert(|alert| alert.created = ago(5))),
         ("never-an-old-alert", Story::new().alert(|alert| alert.last_event = None)),
         ("never-what-was-seen-while-observing", Story { first_seen: model::Mode::Observe, ..Story::new() }),
@@ -182,7 +194,11 @@ fn a_guarantee_that_cannot_be_evaluated_is_a_refusal() {
                 when { context.hour * 4611686018427387904 > 0 };";
     let decision = Story::new().by(&guaranteed(&isolates_when("true == true"), errs));
     assert_eq!(decision.answer, Answer::Refused);
-    assert!(decision.doubts[0].starts_with("policy `errs` could not be evaluated: "), "{:?}", decision.doubts);
+    assert!(
+        decision.doubts[0].starts_with("policy `errs` could not be evaluated: "),
+        "{:?}",
+        decision.doubts
+    );
 }
 
 fn decide(playbook: &Playbook, surroundings: Surroundings) -> Decision {

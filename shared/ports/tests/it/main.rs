@@ -6,6 +6,7 @@
 
 mod brakes;
 mod claims;
+mod observed;
 mod service;
 
 use jiff::{SignedDuration, Timestamp};

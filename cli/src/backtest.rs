@@ -1,0 +1,24 @@
+//! What a playbook would have done with alerts of the past: gathering them, judging them by the very code that `respond`
+//! uses, and counting what became of each.
+//!
+//! It changes nothing in the tenant or in Cordon's state. What is asked for and how it is printed belong to
+//! `commands::backtest`.
+
+mod changes;
+mod fetch;
+mod judge;
+mod kept;
+mod pace;
+mod page;
+mod records;
+mod report;
+mod simulate;
+
+pub(crate) use changes::{Changes, Side};
+pub(crate) use fetch::{Stopped, fetch};
+pub(crate) use judge::{Judged, Taking, Trial, Verdict, View};
+pub(crate) use kept::{Kept, Order};
+pub(crate) use page::html;
+pub(crate) use records::{Found, Kind, Records};
+pub(crate) use report::{Period, Report, ranked, ranked_days, ranked_kinds};
+pub(crate) use simulate::{Fate, FateWord, Simulation};

@@ -1,0 +1,305 @@
+//! What the shipped policy says in its comments, the examples beside it, and the guide's vocabulary: all of it is true.
+//!
+//! What the policies decide about one alert after another stands in `playbook/cases` and the examples' own `cases`.
+
+use crate::{SETTINGS, Story, ids, shipped_file};
+use jiff::Timestamp;
+use model::{Answer, Mode};
+use policy::{Decoders, Playbook, Texts};
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// What stands before each line of an example that is switched off.
+const MARK: &str = "//:";
+
+/// The shipped policy with these of its examples switched on, counted from zero, under `enforce`.
+fn switched_on(examples: &[usize]) -> Playbook {
+    let (policy, guarantees) = (shipped_file("policy.cedar"), shipped_file("guarantees.cedar"));
+    let (mut text, mut example, mut was_marked) = (String::new(), 0, false);
+    for line in policy.lines() {
+        let marked = line.strip_prefix(MARK);
+        example += usize::from(was_marked && marked.is_none());
+        was_marked = marked.is_some();
+        let line = match marked {
+            Some(rest) if examples.contains(&example) => rest.strip_prefix(' ').unwrap_or(rest),
+            Some(_) | None => line,
+        };
+        text = text + line + "\n";
+    }
+    let texts = Texts { playbook: SETTINGS, policy: &text, guarantees: &guarantees, assets: "" };
+    Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{examples:?}: {problems}"))
+}
+
+/// A High alert of that moment, on a device with that tag.
+fn at(moment: &str, tag: &str) -> (Story, Timestamp) {
+    let at: Timestamp = moment.parse().unwrap();
+    let story = Story::new()
+        .alert(|alert| {
+            alert.created = Some(at);
+            alert.last_event = Some(at);
+        })
+        .device(|device| device.tags = Some(vec![tag.into()]));
+    (story, at)
+}
+
+/// Answer, the policies for it and those against it.
+fn said(playbook: &Playbook, moment: &str, tag: &str) -> (Answer, Vec<String>, Vec<String>) {
+    let (story, now) = at(moment, tag);
+    let decision = story.at(playbook, now);
+    assert_eq!(decision.doubts, Vec::<String>::new(), "{moment}");
+    let owned = |notes| ids(notes).into_iter().map(str::to_owned).collect();
+    (decision.answer, owned(&decision.permitted_by), owned(&decision.forbidden_by))
+}
+
+const FRIDAY_NOON: &str = "2026-11-20T12:00:00Z";
+const FRIDAY_NIGHT: &str = "2026-11-20T23:00:00Z";
+
+#[test]
+fn the_policy_ships_two_examples_and_they_are_off() {
+    let policies = |examples| switched_on(examples).policies().len();
+    let without = policies(&[]);
+    assert_eq!((policies(&[0]), policies(&[1]), policies(&[0, 1])), (without + 2, without + 2, without + 4));
+}
+
+#[test]
+fn in_business_hours_the_first_example_asks_and_otherwise_it_acts() {
+    for examples in [&[0][..], &[0, 1]] {
+        let playbook = switched_on(examples);
+        let asks = (
+            Answer::Propose,
+            vec!["ask-in-business-hours".to_owned()],
+            vec!["business-hours-need-a-person".to_owned()],
+        );
+        let acts = (Answer::Isolate, vec!["isolate-high".to_owned()], Vec::new());
+        for (moment, expected) in [
+            (FRIDAY_NOON, &asks),
+            ("2026-11-20T08:00:00Z", &asks),
+            ("2026-11-20T17:59:59Z", &asks),
+            ("2026-11-23T08:00:00Z", &asks),
+            ("2026-11-20T07:59:59Z", &acts),
+            ("2026-11-20T18:00:00Z", &acts),
+            (FRIDAY_NIGHT, &acts),
+            ("2026-11-21T12:00:00Z", &acts),
+            ("2026-11-22T12:00:00Z", &acts),
+        ] {
+            assert_eq!(said(&playbook, moment, "finance"), *expected, "{moment}");
+        }
+    }
+}
+
+#[test]
+fn at_night_the_second_example_leaves_a_vip_alone_and_calls() {
+    let asks = (
+        Answer::Propose,
+        vec!["call-about-vip-at-night".to_owned()],
+        vec!["vip-at-night-needs-a-call".to_owned()],
+    );
+    let acts = (Answer::Isolate, vec!["isolate-high".to_owned()], Vec::new());
+    let playbook = switched_on(&[1]);
+    for (moment, tag, expected) in [
+        (FRIDAY_NIGHT, "vip", &asks),
+        (FRIDAY_NIGHT, " VIP ", &asks),
+        ("2026-11-20T20:00:00Z", "vip", &asks),
+        ("2026-11-20T06:59:59Z", "vip", &asks),
+        ("2026-11-22T03:00:00Z", "vip", &asks),
+        ("2026-11-20T07:00:00Z", "vip", &acts),
+        ("2026-11-20T19:59:59Z", "vip", &acts),
+        (FRIDAY_NOON, "vip", &acts),
+        (FRIDAY_NIGHT, "not-vip", &acts),
+    ] {
+        assert_eq!(said(&playbook, moment, tag), *expected, "{moment} {tag}");
+    }
+    assert_eq!(said(&switched_on(&[0, 1]), FRIDAY_NIGHT, "vip"), asks);
+
+    let (story, night) = at(FRIDAY_NIGHT, "vip");
+    let medium = story.severity("Medium").at(&playbook, night);
+    assert_eq!((medium.answer, ids(&medium.permitted_by)), (Answer::Propose, vec!["propose-medium"]));
+}
+
+/// As the comment says: whoever has no known tags may be a VIP.
+#[test]
+fn at_night_a_device_of_unknown_tags_is_left_alone_without_the_second_example_saying_so() {
+    let (story, night) = at(FRIDAY_NIGHT, "vip");
+    let decision = story.device(|device| device.tags = None).at(&switched_on(&[1]), night);
+    assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
+    assert_eq!(ids(&decision.forbidden_by), ["device-not-known"]);
+}
+
+#[test]
+fn the_examples_go_by_the_playbooks_own_clock() {
+    let (policy, guarantees) = (shipped_file("policy.cedar"), shipped_file("guarantees.cedar"));
+    let policy = policy.replace("//: ", "").replace(MARK, "");
+    let playbook = "mode = \"enforce\"\ntime_zone = \"Asia/Tokyo\"";
+    let texts = Texts { playbook, policy: &policy, guarantees: &guarantees, assets: "" };
+    let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(
+        said(&playbook, FRIDAY_NOON, "vip").1,
+        ["call-about-vip-at-night"],
+        "it is 21 o'clock in Tokyo"
+    );
+    assert_eq!(said(&playbook, FRIDAY_NIGHT, "finance").0, Answer::Isolate, "it is Saturday in Tokyo");
+}
+
+const EXAMPLES: [&str; 5] = ["night-shift", "noisy-detector", "privileged-user", "ransomware", "test-ring"];
+
+fn examples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../playbook/examples")
+}
+
+#[test]
+fn every_example_is_a_playbook_of_its_own() {
+    let folders = std::fs::read_dir(examples()).unwrap();
+    let mut found: Vec<String> =
+        folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, EXAMPLES);
+    for name in EXAMPLES {
+        let playbook =
+            Playbook::read(&examples().join(name)).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        let only_rings_act = if name == "test-ring" { Mode::Enforce } else { Mode::Observe };
+        assert_eq!(playbook.settings.mode, only_rings_act, "{name}");
+        let resolved = Story::new().alert(|alert| alert.status = Some("Resolved".into())).by(&playbook);
+        assert_eq!((resolved.answer, resolved.tell), (Answer::Refused, false), "{name}");
+    }
+}
+
+/// The folder of a playbook, and how many cases it has at least.
+fn playbooks() -> Vec<(PathBuf, usize)> {
+    let shipped = examples().parent().map(PathBuf::from).unwrap();
+    let examples = EXAMPLES.iter().map(|name| (examples().join(name), 5));
+    std::iter::once((shipped, 40)).chain(examples).collect()
+}
+
+#[test]
+fn the_shipped_playbook_and_every_example_pass_their_own_cases() {
+    let decoders = Decoders { alert: |_| Err("unused".into()), device: |_| Err("unused".into()) };
+    for (folder, least) in playbooks() {
+        let name = folder.display();
+        let playbook = Playbook::read(&folder).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        let cases =
+            playbook.read_cases(&folder, &decoders).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        assert!(cases.len() >= least, "{name}: {} cases", cases.len());
+        let tried: Vec<_> = cases.iter().map(|case| playbook.try_case(case)).collect();
+        let failed: Vec<String> = tried
+            .iter()
+            .filter(|tried| !tried.differences.is_empty())
+            .map(|tried| format!("{}: {:#?}", tried.case.name, tried.differences))
+            .collect();
+        assert!(failed.is_empty(), "{name}: {failed:#?}");
+        let (unheard, _) = playbook.unheard(&tried);
+        let unheard: Vec<&str> = unheard.iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(unheard, Vec::<&str>::new(), "{name}: a policy that no case has made speak");
+    }
+}
+
+/// Whoever starts from an example has every guarantee that the shipped playbook has.
+#[test]
+fn every_example_keeps_the_shipped_guarantees() {
+    for name in EXAMPLES {
+        let text = std::fs::read_to_string(examples().join(name).join("guarantees.cedar")).unwrap();
+        assert!(
+            text == shipped_file("guarantees.cedar"),
+            "{name}: guarantees.cedar differs from the shipped one"
+        );
+    }
+}
+
+/// What a guide says of an attribute: its name as policies write it, its type, and whether it may be missing.
+type Attribute = (String, String, bool);
+
+/// Every attribute of the schema but the records, whose own attributes stand for them.
+fn attributes() -> BTreeSet<Attribute> {
+    let schema = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/schema.json"));
+    let schema: serde_json::Value = serde_json::from_str(&schema.unwrap()).unwrap();
+    let mut all = BTreeSet::new();
+    // The first name of each path is that of Cordon's namespace, which is empty.
+    let part = |path: &str| schema.pointer(path).unwrap();
+    let common = part("//commonTypes");
+    gather(common, "resource", part("//entityTypes/Alert/shape"), &mut all);
+    gather(common, "context", part("//commonTypes/Circumstances"), &mut all);
+    all
+}
+
+fn gather(common: &serde_json::Value, of: &str, record: &serde_json::Value, all: &mut BTreeSet<Attribute>) {
+    let word =
+        |of: &serde_json::Value, key: &str| of.get(key).and_then(|word| word.as_str().map(str::to_owned));
+    for (name, attribute) in record.get("attributes").and_then(|all| all.as_object()).unwrap() {
+        let path = format!("{of}.{name}");
+        let may_be_missing = attribute.get("required").and_then(|needed| needed.as_bool()) == Some(false);
+        let type_name = word(attribute, "name").unwrap_or_default();
+        let named = common.get(&type_name).unwrap_or(attribute);
+        let said = match word(attribute, "type").as_deref().unwrap() {
+            _ if word(named, "type").as_deref() == Some("Record") => {
+                gather(common, &path, named, all);
+                "record"
+            }
+            "Set" => "Set<String>",
+            _ => &type_name,
+        };
+        all.insert((path, said.to_owned(), may_be_missing));
+    }
+}
+
+/// The rows of the guide's tables that are about an attribute.
+fn rows(guide: &str) -> BTreeSet<Attribute> {
+    let is_attribute = |path: &str| path.starts_with("resource.") || path.starts_with("context.");
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split('|').map(|cell| cell.trim().trim_matches('`'));
+        let path = cells.next().filter(|path| is_attribute(path))?;
+        Some((path.to_owned(), cells.next()?.to_owned(), cells.next()? == "yes"))
+    };
+    guide.lines().filter_map(row).collect()
+}
+
+fn guide() -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/PLAYBOOK.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_guide_has_the_whole_vocabulary() {
+    let (guide, schema) = (rows(&guide()), attributes());
+    let missing: Vec<&Attribute> = schema.difference(&guide).collect();
+    let made_up: Vec<&Attribute> = guide.difference(&schema).collect();
+    assert!(
+        missing.is_empty() && made_up.is_empty(),
+        "missing: {missing:#?}\nnot in the schema: {made_up:#?}"
+    );
+    assert!(schema.len() > 50, "the schema was understood");
+}
+
+/// The guide's blocks of one kind that have this in them.
+fn blocks<'g>(guide: &'g str, kind: &str, part: &str) -> Vec<&'g str> {
+    let blocks = guide.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(kind)).filter(|block| block.contains(part)).collect()
+}
+
+/// The shipped playbook with this at the end of its policy, as the guide has it.
+fn with_the_guides(rule: &str) -> Result<Playbook, policy::Problems> {
+    let (policy, guarantees) = (shipped_file("policy.cedar"), shipped_file("guarantees.cedar"));
+    let policy = policy + rule;
+    let playbook = "time_zone = \"Europe/Berlin\"";
+    Playbook::parse(&Texts { playbook, policy: &policy, guarantees: &guarantees, assets: "" })
+}
+
+#[test]
+fn the_guide_walks_through_what_really_happens() {
+    let guide = guide();
+    let [wrong, right] = blocks(&guide, "cedar", "vip-at-night-needs-a-call")[..] else { panic!("{guide}") };
+    let problems = with_the_guides(wrong).unwrap_err();
+    for problem in problems.iter() {
+        assert!(guide.contains(problem), "the guide does not show this:\n{problem}");
+    }
+    let playbook = with_the_guides(right).unwrap_or_else(|problems| panic!("{problems}"));
+    let cases = blocks(&guide, "toml", "[[cases]]").concat();
+    let decoders = Decoders { alert: |_| Err("unused".into()), device: |_| Err("unused".into()) };
+    let cases = playbook.parse_cases("cases/guide.toml", &cases, &examples(), &decoders);
+    let cases = cases.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(cases.len(), 4);
+    let promise =
+        shipped_file("guarantees.cedar") + blocks(&guide, "cedar", "never-a-vip-at-night").concat().as_str();
+    let texts = Texts { guarantees: &promise, ..Texts::default() };
+    assert!(Playbook::parse(&texts).is_ok_and(|playbook| playbook.guarantees().len() == 9));
+    for case in &cases {
+        assert_eq!(playbook.try_case(case).differences, [], "{}", case.name);
+    }
+}
