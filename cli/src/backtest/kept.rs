@@ -26,6 +26,7 @@ pub(crate) struct Order {
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a line is written or read, and gone")]
 pub(crate) enum Line<'a> {
     Begin(Order),
     Alert(Cow<'a, Alert>),

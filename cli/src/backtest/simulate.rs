@@ -133,13 +133,13 @@ impl<'a> Simulation<'a> {
             (Answer::Propose, ..) => Fate::Proposed,
             (Answer::Isolate, Mode::Observe, _) => Fate::Observed,
             (Answer::Isolate, Mode::Enforce, Some(_)) if is_isolated => Fate::Joined,
-            (Answer::Isolate, Mode::Enforce, Some(device)) => self.isolate(device, judged),
+            (Answer::Isolate, Mode::Enforce, Some(device)) => self.cut_off(device, judged),
             // The policy never answers `isolate` for a device that is not known.
             (Answer::Refused, ..) | (Answer::Isolate, Mode::Enforce, None) => Fate::Refused,
         }
     }
 
-    fn isolate(&mut self, device: &DeviceId, judged: &Judged) -> Fate {
+    fn cut_off(&mut self, device: &DeviceId, judged: &Judged) -> Fate {
         let now = judged.at;
         let wish = Wish {
             device,

@@ -78,8 +78,9 @@ impl TestPlaybook {
         } else {
             print(&tried, &unheard);
         }
-        let attention = failed(&tried);
-        Ok(if attention.is_empty() { Ending::Done } else { Ending::attention(summary(&tried)) })
+        let failed = failed(&tried).len();
+        let cases = if failed == 1 { "a case does" } else { "some cases do" };
+        Ok(if failed == 0 { Ending::Done } else { Ending::attention(format!("{cases} not hold")) })
     }
 }
 

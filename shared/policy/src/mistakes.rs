@@ -5,7 +5,7 @@
 //! What merely follows from another mistake is left out.
 
 use crate::{
-    problems::{Source, hint},
+    problems::{MOST_PROBLEMS, Source, hint},
     rules::SCHEMA,
     tokens::{is_word, tokens},
 };
@@ -48,6 +48,9 @@ const OF_TEXTS: [&str; 6] = ["startsWith", "endsWith", "includes", "matches", "t
 
 const VARIABLES: [&str; 4] = ["principal", "action", "resource", "context"];
 
+/// The most mistakes of one file that are looked at.
+const MOST_COMPARED: usize = 10 * MOST_PROBLEMS;
+
 /// A mistake, placed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Mistake {
@@ -77,9 +80,11 @@ pub(crate) fn invalid<'e>(
     mistakes.sort();
     // The same mistake is found once for every action that a policy applies to.
     mistakes.dedup();
+    // Each is compared with all, and few are said.
+    mistakes.truncate(MOST_COMPARED);
     let all = mistakes.clone();
     mistakes.retain(|mistake| !all.iter().any(|other| mistake.follows_from(other)));
-    mistakes.iter().map(|mistake| mistake.told(source)).collect()
+    mistakes.iter().take(MOST_PROBLEMS + 1).map(|mistake| mistake.told(source)).collect()
 }
 
 impl Mistake {
@@ -153,14 +158,8 @@ fn of_syntax(source: Source<'_>, mistake: &Mistake) -> Option<String> {
     let said = mistake.said.as_str();
     let marked = source.text.get(mistake.start..mistake.end).unwrap_or_default();
     if let Some(word) = said.strip_suffix("is not a valid method").and_then(|said| quoted(said, "`")) {
-        return match mistake.hint.is_none() {
-            true if OF_TEXTS.contains(&word) => Some(
-                "a text is compared with `==` or with `like`, where * stands for anything: like \"T1*\""
-                    .into(),
-            ),
-            true => Some(hint(word, &METHODS)),
-            false => None,
-        };
+        // Cedar knows what is meant by `durationsince`.
+        return mistake.hint.is_none().then(|| of_method(word));
     }
     if let Some(word) = said.strip_prefix("invalid variable: ") {
         return WORDS.meant(word, marked).or_else(|| Some(format!("a text stands in quotes: \"{word}\"")));
@@ -170,21 +169,34 @@ fn of_syntax(source: Source<'_>, mistake: &Mistake) -> Option<String> {
         return WORDS.meant(word.trim(), marked);
     }
     if said.ends_with("cannot be used: has") {
-        return Some(
-            "a set is asked with `.contains(\"…\")`; `has` stands between blanks: `resource has device`"
-                .into(),
-        );
+        let set = "a set is asked with `.contains(\"…\")`";
+        return Some(format!("{set}; `has` stands between blanks: `resource has device`"));
     }
+    if !said.starts_with("unexpected token") {
+        return None;
+    }
+    // It may also be what follows the word that Cedar does not expect.
     let before = source.text.get(..mistake.start).unwrap_or_default().trim_end();
     let last = before.rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    let instead = |word: &str| match word {
+    of_operator(marked).or_else(|| of_operator(last)).map(str::to_owned)
+}
+
+fn of_method(word: &str) -> String {
+    if OF_TEXTS.contains(&word) {
+        "a text is compared with `==` or with `like`, where * stands for anything: like \"T1*\"".to_owned()
+    } else {
+        hint(word, &METHODS)
+    }
+}
+
+/// What Cedar writes with signs and other languages with words.
+fn of_operator(word: &str) -> Option<&'static str> {
+    match word {
         "or" => Some("write `||` for or"),
         "and" => Some("write `&&` for and"),
         "not" => Some("write `!` for not: `!(…)`"),
         _ => None,
-    };
-    let is_unexpected = said.starts_with("unexpected token");
-    is_unexpected.then(|| instead(marked).or_else(|| instead(last)))?.map(str::to_owned)
+    }
 }
 
 /// What stands between an opening and the next backtick.

@@ -10,16 +10,14 @@ use crate::{
 };
 use cedar_policy::{Decision, Policy, PolicySet, RequestEnv, Schema};
 use cedar_policy_symcc::{
-    CompiledPolicy, CompiledPolicySet, Env, disjoint_asserts, never_errors_asserts, never_matches_asserts,
-    term::Term,
+    Asserts, CompiledPolicy, CompiledPolicySet, Env, disjoint_asserts, never_errors_asserts,
+    never_matches_asserts, term::Term,
 };
 use policy::{Effect, Playbook, Rule};
 use std::sync::Arc;
 
 /// What an ordinary alert is: for examples only.
 const ORDINARY: &str = include_str!("ordinary.cedar");
-
-const NOW: &str = "context.now";
 
 const POLICY: &str = "policy.cedar";
 const GUARANTEES: &str = "guarantees.cedar";
@@ -41,10 +39,13 @@ pub(crate) fn prove(
     solver: &Solver,
     progress: &mut Progress<'_>,
 ) -> Result<Proof, NoSolver> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|why| NoSolver::because(solver, why))?;
     std::thread::scope(|scope| {
-        let proving = || runtime.block_on(Box::pin(prove_here(playbook, what, solver, progress)));
+        // A runtime of its own, from beginning to end: whoever waits here may be within another one.
+        let proving = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|why| NoSolver::because(solver, why))?;
+            runtime.block_on(Box::pin(prove_here(playbook, what, solver, progress)))
+        };
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, proving);
         let thread = thread.map_err(|why| NoSolver::because(solver, why))?;
         // A panic is the prover's own fault, and nothing is proved.
@@ -324,18 +325,14 @@ impl<'p> Subject<'p> {
             Hole::Errs { assumed, .. } => never_errors_asserts(assumed),
         };
         let mut sure: Vec<Term> = through.asserts().to_vec();
-        let mut open = vec![wanted];
+        let mut open = vec![self.formulas(wanted, action)?];
         while let Some(mut wanted) = open.pop() {
-            let mut with = sure.clone();
-            for one in &wanted {
-                let holds = self.compile_one(&one.permit, &action.env)?;
-                with.extend(never_matches_asserts(&holds).asserts().iter().cloned());
-            }
-            let with = Arc::new(with);
+            let formulas = wanted.iter().flat_map(|(_, formulas)| formulas.iter());
+            let with = Arc::new(sure.iter().chain(formulas).cloned().collect());
             match asking.ask(Claim::Impossible(&with, through.symenv())).await {
                 Ok(Verdict::Broken(_)) => {
                     sure.clone_from(&with);
-                    plain.kept.extend(wanted);
+                    plain.kept.extend(wanted.into_iter().map(|(one, _)| one));
                 }
                 Err(NoAnswer::NoSolver(why)) => return Err(NoAnswer::NoSolver(why)),
                 // Each half is tried by itself, the first one first.
@@ -343,7 +340,7 @@ impl<'p> Subject<'p> {
                     let second = wanted.split_off(wanted.len() / 2);
                     open.extend([second, wanted]);
                 }
-                _ => plain.given_up.extend(wanted),
+                _ => plain.given_up.extend(wanted.into_iter().map(|(one, _)| one)),
             }
         }
         // What does not matter is there for those who want to see all attributes.
@@ -352,6 +349,19 @@ impl<'p> Subject<'p> {
             plain.found = *found;
         }
         Ok(plain)
+    }
+
+    /// Each of these with formulas that say that it is so.
+    fn formulas<'a>(
+        &self,
+        all: Vec<&'a Assumption>,
+        action: &Action,
+    ) -> Result<Vec<(&'a Assumption, Asserts)>, String> {
+        let compiled = all.into_iter().map(|one| {
+            let holds = self.compile_one(&one.permit, &action.env)?;
+            Ok((one, never_matches_asserts(&holds).asserts().clone()))
+        });
+        compiled.collect()
     }
 
     /// Looks for an input that goes through the hole where all of this is so.
@@ -485,9 +495,7 @@ struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     fn shown(&self, input: &Input, asked: &[&Policy]) -> Example {
-        // Times are measured against now: then it is the time that is not ordinary.
-        let is_told = |one: &&Assumption, path: &str| one.about.len() == 1 || path != NOW;
-        let telling = self.given_up.iter().flat_map(|one| one.about.iter().filter(|path| is_told(one, path)));
+        let telling = self.given_up.iter().flat_map(|one| &one.about);
         input.shown(asked, &telling.cloned().collect())
     }
 }

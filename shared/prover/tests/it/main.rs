@@ -3,7 +3,12 @@
 //! Needs cvc5, by the environment variable CVC5 or on the PATH; `scripts/cvc5` gets it. Without it these tests fail: a
 //! proof that is passed over in silence would be taken for one.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod assumptions;
 mod in_vain;
