@@ -14,9 +14,9 @@ fn high_at(id: &str, number: u32, at: Timestamp) -> simulator::Alert {
 
 /// The shipped policy without one of its rules.
 fn without(policy: &str, id: &str) -> String {
-    let start = policy.find(&format!("@id(\"{id}\")")).unwrap();
-    let end = start + policy[start..].find(";\n").unwrap() + 2;
-    format!("{}{}", &policy[..start], &policy[end..])
+    let (before, rest) = policy.split_once(&format!("@id(\"{id}\")")).unwrap();
+    let (_, after) = rest.split_once(";\n").unwrap();
+    format!("{before}{after}")
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the prover takes for granted is what the real code does: whatever alert, device, clock and settings there are,
 //! what `Playbook::decide` puts before the policies meets every assumption. A false one would make the proof worthless.
+//! That they leave room for anything at all shows in the shipped playbook's proof: no policy there is dead under them.
 
 use jiff::{Timestamp, tz::TimeZone};
 use model::{
@@ -178,11 +179,4 @@ proptest! {
         let fine = times.into_iter().all(can_be_put);
         assert_meets_the_assumptions(&PLAYBOOKS[playbook].decide(&case), fine)?;
     }
-}
-
-#[test]
-fn an_assumption_is_no_forbid_of_everything() {
-    let stands_against_all = PLAYBOOKS[0].policies().iter().filter(|rule| rule.id == "all").count();
-    assert_eq!(stands_against_all, 1);
-    assert!(PLAYBOOKS[0].policies().len() > 12, "the assumptions are among the policies");
 }

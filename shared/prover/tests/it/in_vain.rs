@@ -14,21 +14,17 @@ fn of(policy: &str) -> Proof {
 
 /// Kind and policy of everything that was found.
 fn kinds(proof: &Proof) -> Vec<(&'static str, &str)> {
-    let kind = |finding: &'_ Finding| match finding {
-        Finding::Violated { .. } => "violated",
-        Finding::Errs { .. } => "errs",
-        Finding::Dead { .. } => "dead",
-        Finding::Shadowed { .. } => "shadowed",
-        Finding::Open { .. } => "open",
-    };
-    let id = |finding: &'_ Finding| match finding {
-        Finding::Violated { guarantee: policy, .. }
-        | Finding::Errs { policy, .. }
-        | Finding::Dead { policy }
-        | Finding::Shadowed { policy } => policy.id.clone(),
-        Finding::Open { claim, .. } => claim.clone(),
-    };
-    proof.findings.iter().map(|finding| (kind(finding), &*id(finding).leak())).collect()
+    proof
+        .findings
+        .iter()
+        .map(|finding| match finding {
+            Finding::Violated { guarantee, .. } => ("violated", guarantee.id.as_str()),
+            Finding::Errs { policy, .. } => ("errs", policy.id.as_str()),
+            Finding::Dead { policy } => ("dead", policy.id.as_str()),
+            Finding::Shadowed { policy } => ("shadowed", policy.id.as_str()),
+            Finding::Open { claim, .. } => ("open", claim.as_str()),
+        })
+        .collect()
 }
 
 fn spare(proof: &Proof) -> Vec<&str> {
