@@ -5,7 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field of an answer is null, and fails loudly")]
 
-use crate::{Stage, shipped_playbook};
+use crate::{Stage, write_playbook};
 use async_trait::async_trait;
 use credentials::Vars;
 use jiff::{SignedDuration, Timestamp};
@@ -371,12 +371,7 @@ impl Ended {
 /// A copy of the shipped playbook with room for every story.
 fn roomy_playbook() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for file in std::fs::read_dir(shipped_playbook()).unwrap() {
-        let file = file.unwrap();
-        let text = std::fs::read_to_string(file.path()).unwrap();
-        std::fs::write(folder.path().join(file.file_name()), text.replace("[limits]\n", ROOM)).unwrap();
-    }
-    let playbook = policy::Playbook::read(folder.path()).unwrap();
+    let playbook = write_playbook(folder.path(), |text| text.replace("[limits]\n", ROOM));
     assert_eq!(playbook.settings.limits.per_hour, 1_000);
     folder
 }

@@ -79,6 +79,18 @@ pub fn shipped_playbook() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../playbook")
 }
 
+/// The files of a playbook that a run reads.
+const PLAYBOOK_FILES: [&str; 4] = ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"];
+
+/// Writes the shipped playbook into a folder, each file changed in this way, and reads it.
+pub(crate) fn write_playbook(folder: &Path, change: impl Fn(String) -> String) -> Playbook {
+    for file in PLAYBOOK_FILES {
+        let text = std::fs::read_to_string(shipped_playbook().join(file)).unwrap();
+        std::fs::write(folder.join(file), change(text)).unwrap();
+    }
+    Playbook::read(folder).unwrap()
+}
+
 /// How a scenario's host is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -110,8 +122,7 @@ impl Setup {
     /// The shipped playbook in enforce mode, with another policy, made of the shipped one.
     pub fn ruled(change: impl FnOnce(&str) -> String) -> Setup {
         let file = |name| std::fs::read_to_string(shipped_playbook().join(name)).unwrap();
-        let [playbook, policy, guarantees, assets] =
-            ["playbook.toml", "policy.cedar", "guarantees.cedar", "assets.toml"].map(file);
+        let [playbook, policy, guarantees, assets] = PLAYBOOK_FILES.map(file);
         let policy = change(&policy);
         let texts = Texts { playbook: &playbook, policy: &policy, guarantees: &guarantees, assets: &assets };
         let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));

@@ -119,8 +119,9 @@ pub(crate) struct Verdict {
 impl Trial<'_> {
     /// Whether an answer depends on what Cordon did before: then alerts can only be judged one after the other.
     fn asks_for_surroundings(&self) -> bool {
-        const WORDS: [&str; 3] = ["isolationsLastHour", "isolationsLastDay", "openIsolation"];
-        self.playbooks.iter().any(|playbook| WORDS.iter().any(|word| playbook.asks_for(word)))
+        const PATHS: [&str; 3] =
+            ["context.isolationsLastHour", "context.isolationsLastDay", "context.openIsolation"];
+        self.playbooks.iter().any(|playbook| PATHS.iter().any(|path| playbook.asks_for(path)))
     }
 
     /// Judges alerts in their order and hands each on.

@@ -713,7 +713,7 @@ pub(crate) fn by_order(decision: &Decision, order: &ports::Order) -> Decision {
     Decision {
         answer: Answer::Isolate,
         mode: Mode::Enforce,
-        permitted_by: vec![model::PolicyNote { id: "by-hand".to_owned(), reason }],
+        permitted_by: vec![model::PolicyNote { id: model::BY_HAND.to_owned(), reason }],
         forbidden_by: Vec::new(),
         doubts: Vec::new(),
         tell: true,

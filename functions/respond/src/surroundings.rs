@@ -19,13 +19,13 @@ impl Respond {
             ..Surroundings::default()
         };
         let asks_for = |word| self.playbook.asks_for(word);
-        if asks_for("isolationsLastHour") || asks_for("isolationsLastDay") {
+        if asks_for("context.isolationsLastHour") || asks_for("context.isolationsLastDay") {
             let brakes = self.row::<Brakes>(&Brakes::key(&self.tenant), work.now).await?;
             let brakes = brakes.map(Option::unwrap_or_default);
             known.isolations_last_hour = brakes.as_ref().map(|brakes| brakes.used(HOUR, work.now));
             known.isolations_last_day = brakes.as_ref().map(|brakes| brakes.used(DAY, work.now));
         }
-        if asks_for("openIsolation")
+        if asks_for("context.openIsolation")
             && let Some(device) = work.device_id()
         {
             let claim = self.row::<Claim>(&Claim::key(&self.tenant, device), work.now).await?;

@@ -65,6 +65,9 @@ impl IsolationType {
     }
 }
 
+/// Stands for a policy's id where a person has ordered what is done. No policy can have it.
+pub const BY_HAND: &str = "by-hand";
+
 /// A policy that spoke.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyNote {
@@ -107,9 +110,35 @@ pub struct Input {
     pub read_at: Option<Timestamp>,
 }
 
+/// What Cordon's own state says beside alert and device. What is none is not known, and absent for the policies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Surroundings {
+    /// When the alert was read from the service.
+    pub alert_read: Option<Timestamp>,
+    /// When the device was read from the service.
+    pub device_read: Option<Timestamp>,
+    /// How many isolations were let through in the last 60 minutes.
+    pub isolations_last_hour: Option<u32>,
+    /// How many isolations were let through in the last 24 hours.
+    pub isolations_last_day: Option<u32>,
+    /// Whether an isolation of the device by Cordon is under way or in force.
+    pub open_isolation: Option<bool>,
+}
+
 /// How an answer came about, for whoever asks later.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Reasoning {
+    /// What the policies said by themselves. What stands behind them may have taken it away.
+    pub policies: Option<Answer>,
+    /// The mode by environment and playbook; a policy's own may be stricter.
+    pub mode: Option<Mode>,
+    /// Of the decision's doubts, those about guarantees: what one of them forbids, or could not be evaluated.
+    pub of_guarantees: Vec<String>,
+    /// Of the decision's doubts, those about lists that are overdue for their review.
+    pub of_lists: Vec<String>,
+    pub surroundings: Surroundings,
     /// Every policy that spoke, whatever came of it.
     pub spoke: Vec<Spoke>,
     pub inputs: Vec<Input>,

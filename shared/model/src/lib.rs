@@ -19,7 +19,9 @@ mod revision;
 pub use action::{ActionKind, ActionStatus, MachineAction};
 pub use alert::{Alert, AlertStatus, Classification, Evidence, Severity, User};
 pub use clean::one_line;
-pub use decision::{Answer, Decision, Input, IsolationType, Mode, PolicyNote, Reasoning, Side, Spoke};
+pub use decision::{
+    Answer, BY_HAND, Decision, Input, IsolationType, Mode, PolicyNote, Reasoning, Side, Spoke, Surroundings,
+};
 pub use device::{Device, DeviceClass, DeviceFact, DeviceRef, Onboarding};
 pub use effect::{Effect, EffectState};
 pub use ids::{ActionId, AlertId, BadId, ClaimId, DeviceId, MessageId, TenantId, digest};

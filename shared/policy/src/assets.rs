@@ -1,7 +1,7 @@
-//! `assets.toml`: the devices that Defender does not know to be special, by list.
+//! `assets.toml`: the devices and the people that Defender does not know to be special, by list.
 //!
-//! Which list earns what is the policy's business. A device stands on a list by its id, its group or a tag,
-//! never by its name.
+//! Which list earns what is the policy's business. A device stands on a list by its id, its group or a tag, never by
+//! its name; a person by name or principal name.
 
 use crate::{
     problems::{Problems, Source},
@@ -12,7 +12,7 @@ use model::{Device, DeviceId};
 use std::collections::BTreeSet;
 use toml::de::DeValue;
 
-/// One list of devices with somebody who answers for it.
+/// One list of devices and people with somebody who answers for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssetList {
     pub name: String,
@@ -22,7 +22,7 @@ pub struct AssetList {
     pub devices: Vec<DeviceId>,
     pub groups: Vec<String>,
     pub tags: Vec<String>,
-    /// People: by name, with the domain before it (`contoso\\ada`), or by principal name.
+    /// People: by name, with the domain before it (`contoso\ada`), or by principal name.
     pub users: Vec<String>,
 }
 

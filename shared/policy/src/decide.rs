@@ -15,70 +15,76 @@ use model::{
 use std::collections::BTreeMap;
 
 pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
-    let settings = &playbook.settings;
-    let mode = case.environment_mode.unwrap_or(settings.mode);
-    let facts = Facts::new(case, mode, settings, &playbook.lists);
+    let mode = case.environment_mode.unwrap_or(playbook.settings.mode);
+    let facts = Facts::new(case, mode, &playbook.settings, &playbook.lists);
+    let reasoning = Reasoning {
+        policies: None,
+        mode: Some(mode),
+        of_guarantees: Vec::new(),
+        of_lists: Vec::new(),
+        surroundings: case.surroundings,
+        spoke: Vec::new(),
+        inputs: facts.inputs(&|path| playbook.asks_for(path)),
+        guarantees: playbook.guarantees.all().len(),
+        playbook: playbook.digest.clone(),
+    };
     let put = playbook.rules.put(case, &facts);
-    let judged = put.and_then(|put| Ok((playbook.rules.judge(&put)?, put)));
-    let (rulings, put) = match judged {
-        Ok(judged) => judged,
+    match put.and_then(|put| Ok((playbook.rules.judge(&put)?, put))) {
+        Ok((rulings, put)) => decide_by(playbook, case, mode, &rulings, &put, reasoning),
         Err(error) => {
             let error = format!("the case could not be put to the policies: {}", one_line(&error, 300));
-            return Decision {
+            Decision {
                 answer: Answer::Refused,
                 mode,
-                isolation_type: settings.isolation.isolation_type,
+                isolation_type: playbook.settings.isolation.isolation_type,
                 permitted_by: Vec::new(),
                 forbidden_by: Vec::new(),
                 doubts: [vec![error], severity_doubts(case.alert), doubts(case)].concat(),
                 tell: true,
-                reasoning: reasoning(playbook, &facts, Vec::new()),
-            };
+                reasoning,
+            }
         }
-    };
+    }
+}
 
-    let said = Said::of(&rulings, mode);
+fn decide_by(
+    playbook: &Playbook,
+    case: &Case<'_>,
+    mode: Mode,
+    rulings: &Rulings<'_>,
+    put: &Put,
+    reasoning: Reasoning,
+) -> Decision {
+    let said = Said::of(rulings, mode);
     let mode = said.mode(mode);
-    let (isolation_type, conflict) = said.isolation_type(mode, settings.isolation.isolation_type);
-    let stale = playbook.lists.iter().filter(|list| list.is_stale(case.now)).map(|list| {
-        let (name, due) = (&list.name, list.review_by);
-        format!("the asset list `{name}` was due for review on {due}; review it and set a new date")
-    });
+    let (isolation_type, conflict) = said.isolation_type(mode, playbook.settings.isolation.isolation_type);
+    let acts = matches!(said.answer, Answer::Isolate | Answer::Propose);
 
     let errors = rulings.errors.iter().map(|error| one_line(error, 300));
-    let mut serious: Vec<String> = errors.chain(severity_doubts(case.alert)).collect();
-    let (guarantees, broken) = guaranteed(playbook, said.answer, &put);
-    let (answer, doubts) = match said.answer {
-        Answer::Isolate | Answer::Propose => {
-            serious.extend(doubts(case));
-            serious.extend(stale);
-            serious.extend(conflict);
-            serious.extend(broken);
-            (if serious.is_empty() { said.answer } else { Answer::Refused }, serious)
-        }
-        Answer::Refused => {
-            serious.extend(doubts(case));
-            (Answer::Refused, serious)
-        }
-        // Where nothing permits anything, most doubts do not matter. But where the severity is unknown or a
-        // policy erred, that nothing permits is itself in doubt.
-        Answer::None if serious.is_empty() => (Answer::None, serious),
-        Answer::None => {
-            serious.extend(doubts(case));
-            (Answer::Refused, serious)
-        }
-    };
+    let mut own: Vec<String> = errors.chain(severity_doubts(case.alert)).collect();
+    // Where nothing permits anything, most doubts do not matter. But where the severity is unknown or a policy erred,
+    // that nothing permits is itself in doubt.
+    if said.answer != Answer::None || !own.is_empty() {
+        own.extend(doubts(case));
+    }
+    own.extend(conflict.filter(|_| acts));
+    let of_lists = if acts { overdue(playbook, case) } else { Vec::new() };
+    let (guarantees, of_guarantees) = guaranteed(playbook, said.answer, put);
+    let doubts = [own, of_lists.clone(), of_guarantees.clone()].concat();
+
+    let answer = if doubts.is_empty() { said.answer } else { Answer::Refused };
     let tell = match answer {
         Answer::Isolate | Answer::Propose => true,
         Answer::Refused => !doubts.is_empty() || rulings.notify.allowed,
         Answer::None => rulings.notify.allowed,
     };
-    let mut spoke = spoke(&rulings);
+    let mut spoke = spoke(rulings);
     spoke.extend(guarantees.iter().map(|rule| Spoke {
         action: word(said.answer).to_owned(),
         side: Side::Guarantee,
         policy: rule.id.clone(),
     }));
+    let reasoning = Reasoning { policies: Some(said.answer), of_guarantees, of_lists, spoke, ..reasoning };
     Decision {
         answer,
         mode,
@@ -87,8 +93,19 @@ pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
         forbidden_by: said.forbidden_by().into_iter().chain(guarantees.iter().map(|r| r.note())).collect(),
         doubts,
         tell,
-        reasoning: reasoning(playbook, &facts, spoke),
+        reasoning,
     }
+}
+
+/// Lists that nobody has looked through in time: whether the device is special cannot be told.
+fn overdue(playbook: &Playbook, case: &Case<'_>) -> Vec<String> {
+    let lists = playbook.lists.iter().filter(|list| list.is_stale(case.now));
+    lists
+        .map(|list| {
+            let (name, due) = (&list.name, list.review_by);
+            format!("the asset list `{name}` was due for review on {due}; review it and set a new date")
+        })
+        .collect()
 }
 
 /// The second gate: the guarantees that forbid what the policies permit, and what has to be said about it.
@@ -135,15 +152,6 @@ fn spoke(rulings: &Rulings<'_>) -> Vec<Spoke> {
         }
     }
     spoke
-}
-
-fn reasoning(playbook: &Playbook, facts: &Facts<'_>, spoke: Vec<Spoke>) -> Reasoning {
-    Reasoning {
-        spoke,
-        inputs: facts.inputs(&|word| playbook.asks_for(word)),
-        guarantees: playbook.guarantees.all().len(),
-        playbook: playbook.digest.clone(),
-    }
 }
 
 /// What the policies say, doubts aside.

@@ -41,7 +41,7 @@ enum Known {
 
 /// Whose word a fact is, and when it was read there.
 #[derive(Clone, Copy)]
-struct From {
+struct Origin {
     source: &'static str,
     read_at: Option<Timestamp>,
 }
@@ -79,9 +79,7 @@ impl<'a> Facts<'a> {
         let mut pairs = present(self.about_alert());
         pairs.insert("evidence".to_owned(), record(self.about_evidence())?);
         if let Some(user) = &self.case.alert.user {
-            let name = Fact::text("name", Some(&user.name.to_lowercase()));
-            let domain = Fact::text("domain", user.domain.as_deref().map(str::to_lowercase).as_deref());
-            pairs.insert("user".to_owned(), record([name, domain])?);
+            pairs.insert("user".to_owned(), record(about_user(user))?);
         }
         if let Some(device) = self.case.device.known() {
             pairs.insert("device".to_owned(), record(self.about_device(device))?);
@@ -89,31 +87,39 @@ impl<'a> Facts<'a> {
         Ok(pairs)
     }
 
-    /// What somebody asks for, who asks for these words, in the order of the schema.
+    /// What is asked for, by its path, in the order of the schema. A user or device that is not known stands for all that
+    /// would be asked of it.
     pub(crate) fn inputs(&self, asks_for: &dyn Fn(&str) -> bool) -> Vec<Input> {
         let known = &self.case.surroundings;
-        let alert = From { source: "Defender's alert", read_at: known.alert_read };
-        let device = From { source: "Defender's device", read_at: known.device_read };
-        let mut all: Vec<(&str, Fact, From)> = Vec::new();
+        let alert = Origin { source: "Defender's alert", read_at: known.alert_read };
+        let device = Origin { source: "Defender's device", read_at: known.device_read };
+        let mut all: Vec<(&str, Fact, Origin)> = Vec::new();
         all.extend(self.about_alert().into_iter().map(|fact| ("resource", fact, alert)));
         let evidence = self.about_evidence().into_iter();
         all.extend(evidence.map(|fact| ("resource.evidence", fact, alert)));
-        if let Some(user) = &self.case.alert.user {
-            all.push(("resource.user", Fact::text("name", Some(&user.name)), alert));
-            all.push(("resource.user", Fact::text("domain", user.domain.as_deref()), alert));
+        match &self.case.alert.user {
+            Some(user) => all.extend(about_user(user).map(|fact| ("resource.user", fact, alert))),
+            None => all.push(("resource", Fact::text("user", None), alert)),
         }
-        if let Some(found) = self.case.device.known() {
-            let facts = self.about_device(found).into_iter();
-            all.extend(facts.map(|fact| ("resource.device", fact, device)));
+        match self.case.device.known() {
+            Some(found) => {
+                all.extend(self.about_device(found).map(|fact| ("resource.device", fact, device)));
+            }
+            None => all.push(("resource", Fact::text("device", None), device)),
         }
         all.extend(self.circumstances().into_iter().map(|fact| ("context", fact, alert)));
-        let asked = all.into_iter().filter(|(_, fact, _)| asks_for(fact.name));
-        asked
-            .map(|(of, fact, from)| Input {
-                name: format!("{of}.{}", fact.name),
-                source: source_of(of, fact.name).unwrap_or(from.source).to_owned(),
-                read_at: if source_of(of, fact.name).is_some() { None } else { from.read_at },
-                value: fact.known.map(|known| one_line(&known.said(), MAX_SAID)),
+        let named =
+            all.into_iter().map(|(of, fact, origin)| (format!("{of}.{}", fact.name), of, fact, origin));
+        named
+            .filter(|(path, ..)| asks_for(path))
+            .map(|(name, of, fact, origin)| {
+                let own = source_of(of, fact.name);
+                Input {
+                    name,
+                    source: own.unwrap_or(origin.source).to_owned(),
+                    read_at: origin.read_at.filter(|_| own.is_none()),
+                    value: fact.known.map(|known| one_line(&known.said(), MAX_SAID)),
+                }
             })
             .collect()
     }
@@ -238,6 +244,12 @@ impl<'a> Facts<'a> {
             Fact::time("readAt", self.case.surroundings.device_read),
         ]
     }
+}
+
+/// In lower case, as are all names of users for the policies.
+fn about_user(user: &model::User) -> [Fact; 2] {
+    let domain = user.domain.as_deref().map(str::to_lowercase);
+    [Fact::text("name", Some(&user.name.to_lowercase())), Fact::text("domain", domain.as_deref())]
 }
 
 /// Whose word it is, where that is not what it stands with.

@@ -7,6 +7,7 @@
 //! device is already isolated are the business of whoever acts.
 
 mod annotations;
+mod asked;
 mod assets;
 mod cases;
 mod decide;
@@ -19,8 +20,10 @@ mod settings;
 mod tokens;
 mod what_if;
 
+pub use asked::asked_for;
 pub use assets::AssetList;
 pub use cases::{CASES, Decoders, Difference, PolicyCase, Tried};
+pub use model::Surroundings;
 pub use problems::Problems;
 pub use rules::{Effect, Rule};
 pub use settings::{Channel, HostKind, IsolationSettings, PollSettings, Settings, SmtpSecurity};
@@ -68,21 +71,6 @@ pub struct Case<'a> {
     pub environment_mode: Option<Mode>,
     pub surroundings: Surroundings,
     pub now: Timestamp,
-}
-
-/// What Cordon's own state says beside alert and device. What is none is not known, and absent for the policies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// When the alert was read from the service.
-    pub alert_read: Option<Timestamp>,
-    /// When the device was read from the service.
-    pub device_read: Option<Timestamp>,
-    /// How many isolations were let through in the last 60 minutes.
-    pub isolations_last_hour: Option<u32>,
-    /// How many isolations were let through in the last 24 hours.
-    pub isolations_last_day: Option<u32>,
-    /// Whether an isolation of the device by Cordon is under way or in force.
-    pub open_isolation: Option<bool>,
 }
 
 impl Playbook {
@@ -143,10 +131,9 @@ impl Playbook {
         self.guarantees.all()
     }
 
-    /// Whether policies or guarantees ask for an attribute, by its name in the schema. It may be said of one that they do
-    /// not ask for.
-    pub fn asks_for(&self, attribute: &str) -> bool {
-        self.rules.asks_for(attribute) || self.guarantees.asks_for(attribute)
+    /// Whether policies or guarantees ask for an attribute, by its path such as `context.isolationsLastHour`.
+    pub fn asks_for(&self, path: &str) -> bool {
+        self.rules.asks_for(path) || self.guarantees.asks_for(path)
     }
 
     /// A digest of the four files: a decision carries it, so that one made by another playbook can be told.

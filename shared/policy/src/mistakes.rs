@@ -11,7 +11,7 @@ use crate::{
 };
 use miette::Diagnostic;
 use serde_json::{Map, Value};
-use std::{ops::Range, sync::LazyLock};
+use std::sync::LazyLock;
 
 /// The schema's words, read when the first file is.
 static WORDS: LazyLock<Words> = LazyLock::new(Words::new);
@@ -366,23 +366,4 @@ impl Words {
         let all = self.0.pointer(pointer).and_then(Value::as_object);
         all.into_iter().flat_map(Map::keys).map(String::as_str).collect()
     }
-}
-
-/// The whole chain of an error, in one line.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// Where a policy's text stands. Cedar keeps the text but not the place.
-pub(crate) fn find(source: Source<'_>, policy: &str, from: usize) -> Range<usize> {
-    let rest = source.text.get(from..).unwrap_or_default();
-    let start = from + rest.find(policy).unwrap_or_default();
-    start..start + policy.len()
-}
-
-/// The first line of a longer place.
-pub(crate) fn first_line(source: Source<'_>, at: &Range<usize>) -> Range<usize> {
-    let line = source.text.get(at.clone()).unwrap_or_default().lines().next().unwrap_or_default();
-    at.start..at.start + line.len()
 }

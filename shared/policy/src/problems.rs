@@ -90,6 +90,19 @@ impl<'a> Source<'a> {
         self.place(offset).line
     }
 
+    /// Where a policy's text stands, looked for from a place on. Cedar keeps the text but not the place.
+    pub(crate) fn find(&self, policy: &str, from: usize) -> Range<usize> {
+        let rest = self.text.get(from..).unwrap_or_default();
+        let start = from + rest.find(policy).unwrap_or_default();
+        start..start + policy.len()
+    }
+
+    /// The first line of a longer place.
+    pub(crate) fn first_line(&self, at: &Range<usize>) -> Range<usize> {
+        let line = self.text.get(at.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+        at.start..at.start + line.len()
+    }
+
     /// The word, text or line that begins at a place of a TOML file.
     pub(crate) fn token(&self, at: usize) -> Range<usize> {
         let line = self.text.get(at..).unwrap_or_default().lines().next().unwrap_or_default();
@@ -194,6 +207,12 @@ fn window(line: &str, before: usize) -> (String, usize) {
         shown.insert(0, '…');
     }
     (shown, before - start + usize::from(start > 0))
+}
+
+/// The whole chain of an error, in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What was probably meant by an unknown word, as the end of a sentence.

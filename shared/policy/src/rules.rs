@@ -6,10 +6,11 @@
 
 use crate::{
     Case, annotations,
+    asked::asked_for,
     facts::Facts,
-    mistakes::{self, find, first_line, told},
-    problems::Source,
-    tokens::{is_word, tokens},
+    mistakes,
+    problems::{Source, told},
+    tokens::tokens,
 };
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
@@ -19,7 +20,7 @@ use miette::Diagnostic;
 use model::{Answer, IsolationType, PolicyNote};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 /// What `schema.cedarschema` says, as JSON, which Cedar reads faster: a Lambda function reads it at every start. A test
@@ -76,8 +77,8 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
-    /// Every word of the file outside texts and comments: what they may ask for is among it.
-    words: BTreeSet<String>,
+    /// What they ask for. Found out when it is needed, and not at every start of a function.
+    asked: OnceLock<BTreeSet<String>>,
     by_id: BTreeMap<String, usize>,
     policies: PolicySet,
     permits: PolicySet,
@@ -158,9 +159,9 @@ impl Rules {
         &self.rules
     }
 
-    /// Whether a word of the schema stands in the file at all.
-    pub(crate) fn asks_for(&self, word: &str) -> bool {
-        self.words.contains(word)
+    /// Whether one of them asks for an attribute, by its path such as `context.hour`.
+    pub(crate) fn asks_for(&self, path: &str) -> bool {
+        self.asked.get_or_init(|| asked_for(self.policies.policies())).contains(path)
     }
 
     pub(crate) fn cedar(&self) -> &PolicySet {
@@ -260,8 +261,7 @@ pub(crate) fn parse(
     problems: &mut Vec<String>,
 ) -> Option<Rules> {
     let source = Source::new(kind.file(), text);
-    let (words, too_deep) = words(text);
-    if let Some(at) = too_deep {
+    if let Some(at) = too_deep(text) {
         let what = format!("it is nested deeper than {MAX_DEPTH} levels");
         problems.push(source.pointed_problem(&(at..at + 1), what, None, Some("split the policy")));
         return None;
@@ -275,7 +275,7 @@ pub(crate) fn parse(
         }
     };
     for template in parsed.templates() {
-        let at = find(source, &template.to_cedar(), 0);
+        let at = source.find(&template.to_cedar(), 0);
         problems.push(source.pointed_problem(
             &at,
             "a template cannot stand here: a slot is never filled",
@@ -288,7 +288,7 @@ pub(crate) fn parse(
     let (mut policies, mut permits) = (PolicySet::new(), PolicySet::new());
     let mut from = 0;
     for policy in in_order(&parsed) {
-        let at = find(source, &policy.to_cedar().unwrap_or_default(), from);
+        let at = source.find(&policy.to_cedar().unwrap_or_default(), from);
         from = at.end;
         let rule = annotations::read(kind, source, policy, &at, &rules, problems);
         // A policy without an id is validated all the same, under a name that says where it stands.
@@ -301,7 +301,7 @@ pub(crate) fn parse(
             added = permits.add(named);
         }
         if let Err(error) = added {
-            problems.push(source.pointed_problem(&first_line(source, &at), error, None, None));
+            problems.push(source.pointed_problem(&source.first_line(&at), error, None, None));
         }
         rules.extend(rule);
     }
@@ -313,18 +313,24 @@ pub(crate) fn parse(
     problems.extend(mistakes::invalid(source, errors.chain(warnings)));
 
     let by_id = rules.iter().enumerate().map(|(i, rule)| (rule.id.clone(), i)).collect();
-    Some(Rules { rules, words, by_id, policies, permits, vocabulary: Arc::clone(vocabulary) })
+    Some(Rules {
+        rules,
+        asked: OnceLock::new(),
+        by_id,
+        policies,
+        permits,
+        vocabulary: Arc::clone(vocabulary),
+    })
 }
 
 /// How deep a policy may be nested. Cedar's parser calls itself for each level, and a process whose stack is full ends
 /// without a word about why.
 const MAX_DEPTH: usize = 100;
 
-/// Every word of the text, and where it is nested deeper than that, by its brackets and by an `if` within an `if`.
-/// What stands in quotes and in comments does not count.
-fn words(text: &str) -> (BTreeSet<String>, Option<usize>) {
+/// Where the text is nested deeper than that, by its brackets and by an `if` within an `if`. What stands in quotes and
+/// in comments does not count.
+fn too_deep(text: &str) -> Option<usize> {
     let (mut brackets, mut ifs) = (0_usize, 0_usize);
-    let mut words = BTreeSet::new();
     for (at, token) in tokens(text) {
         match token {
             "(" | "[" | "{" => brackets += 1,
@@ -333,14 +339,11 @@ fn words(text: &str) -> (BTreeSet<String>, Option<usize>) {
             ";" => ifs = 0,
             _ => {}
         }
-        if is_word(token) && !words.contains(token) {
-            words.insert(token.to_owned());
-        }
         if brackets > MAX_DEPTH || ifs > MAX_DEPTH {
-            return (words, Some(at));
+            return Some(at);
         }
     }
-    (words, None)
+    None
 }
 
 /// The policies in the order of the file, which Cedar numbers `policy0`, `policy1`, ….

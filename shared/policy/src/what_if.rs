@@ -150,17 +150,17 @@ impl Playbook {
 
     /// Another hour and another day, where a policy may ask for them.
     fn about_clock(&self, known: &Known) -> Vec<Try> {
-        let asks = |words: [&str; 2]| words.into_iter().any(|word| self.asks_for(word));
+        let asks = |paths: [&str; 2]| paths.into_iter().any(|path| self.asks_for(path));
         let local = known.now.to_zoned(self.settings.time_zone.clone());
         let mut tries = Vec::new();
-        if asks(["hour", "localHour"]) {
+        if asks(["context.hour", "context.localHour"]) {
             let is_business = BUSINESS.contains(&local.hour());
             let (to, word) = if is_business { (21, "outside") } else { (12, "within") };
             let wait = SignedDuration::from_hours(to - i64::from(local.hour()));
             let said = format!("it were {word} {:02}–{:02} h local time", BUSINESS.start, BUSINESS.end);
             tries.push(change("hour", said, move |known| known.wait(wait)));
         }
-        if asks(["weekday", "localWeekday"]) {
+        if asks(["context.weekday", "context.localWeekday"]) {
             let is_weekend = matches!(local.weekday(), Weekday::Saturday | Weekday::Sunday);
             let (to, said) =
                 if is_weekend { (Weekday::Monday, "a weekday") } else { (Weekday::Saturday, "the weekend") };

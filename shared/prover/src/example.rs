@@ -89,7 +89,7 @@ impl Input {
     /// The example as people read it. `asked` are the policies that it is about, `telling` the attributes that
     /// could not be what they are for an ordinary alert.
     pub(crate) fn shown(&self, asked: &[&Policy], telling: &BTreeSet<String>) -> Example {
-        let asked = words::asked_for(asked.iter().copied());
+        let asked = policy::asked_for(asked.iter().copied());
         let missing: Vec<&str> =
             ["resource.device", "resource.user"].into_iter().filter(|of| self.value(of).is_none()).collect();
         let mut attributes = Vec::new();

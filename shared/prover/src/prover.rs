@@ -6,7 +6,6 @@ use crate::{
     example::{Example, Input},
     proof::{Finding, Named, Proof, Spare},
     recast::{self, Assumption},
-    words,
 };
 use cedar_policy::{Decision, Policy, PolicySet, RequestEnv, Schema};
 use cedar_policy_symcc::{
@@ -171,7 +170,7 @@ impl<'p> Subject<'p> {
 
     /// The assumptions about what these policies ask for. Others cannot matter: each can be met without regard to them.
     fn about<'a>(&'a self, policies: &[&Policy]) -> impl Iterator<Item = &'a Assumption> + use<'a, 'p> {
-        let asked = words::asked_for(policies.iter().copied());
+        let asked = policy::asked_for(policies.iter().copied());
         self.assumed.iter().filter(move |one| one.about.is_empty() || !one.about.is_disjoint(&asked))
     }
 
@@ -313,7 +312,7 @@ impl<'p> Subject<'p> {
         action: &Action,
         asking: &mut Asking<'_>,
     ) -> Result<Plain<'a>, NoAnswer> {
-        let asked = words::asked_for(asked.iter().copied());
+        let asked = policy::asked_for(asked.iter().copied());
         let matters = |one: &&Assumption| one.about.is_empty() || !one.about.is_disjoint(&asked);
         let (kept, mut others): (Vec<_>, Vec<_>) = self.assumed.iter().partition(matters);
         let (wanted, rest): (Vec<_>, Vec<_>) = self.ordinary.iter().partition(matters);

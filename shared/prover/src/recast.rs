@@ -29,7 +29,7 @@ pub(crate) fn assumptions(text: &str) -> Result<Vec<Assumption>, String> {
         let holds = unless(policy).ok_or_else(|| format!("the assumption `{name}` is no `unless`"))?;
         // No policy of a playbook can have a name that begins with a blank.
         let forbid = policy.new_id(PolicyId::new(format!(" {name}")));
-        let about = words::asked_for([policy]).into_iter().filter(|path| !words::is_record(path)).collect();
+        let about = policy::asked_for([policy]).into_iter().filter(|path| !words::is_record(path)).collect();
         let permit = change(&forbid, |json| {
             *json.get_mut("effect").ok_or("the policy has no effect in JSON")? = json!("permit");
             *json.get_mut("conditions").ok_or("the policy has no conditions in JSON")? =

@@ -43,7 +43,7 @@ impl Gate {
 
 /// Whether a person has ordered what was done, so that the policy had no say.
 pub(super) fn is_by_hand(decision: &Decision) -> bool {
-    decision.permitted_by.iter().any(|note| note.id == "by-hand")
+    decision.permitted_by.iter().any(|note| note.id == model::BY_HAND)
 }
 
 /// Every gate's verdict on the last decision.
@@ -53,8 +53,7 @@ pub(super) fn of(row: &CaseRow) -> Vec<Gate> {
     let by_hand = is_by_hand(decision);
     let is_permitted = matches!(says, Answer::Isolate | Answer::Propose) && !by_hand;
     let doubts = Doubts::of(decision);
-    let is_clear = doubts.is_none() && broken(decision).is_empty();
-    let isolates = says == Answer::Isolate && is_clear;
+    let isolates = says == Answer::Isolate && doubts.is_none;
     let acts = isolates && decision.mode == Mode::Enforce;
     let (held, hands_off) = (held(row), hands_off(row, says));
     let is_let_through = acts && held.is_none();
@@ -82,33 +81,13 @@ fn gate(gate: &'static str, is_reached: bool, against: Option<String>, passed: &
 
 /// What the policies say by themselves. What came after them may have changed the answer.
 fn policy_says(decision: &Decision) -> Answer {
-    let spoke = &decision.reasoning.spoke;
     // Without its reasoning a decision says no more than its answer; and a person's word stands above the policies.
-    if decision.reasoning.playbook.is_empty() || is_by_hand(decision) {
+    let recorded = decision.reasoning.policies.filter(|_| !is_by_hand(decision));
+    recorded.unwrap_or_else(|| {
         let only_doubted = decision.forbidden_by.is_empty() && !decision.permitted_by.is_empty();
         let is_refused = decision.answer == Answer::Refused;
-        return if is_refused && only_doubted { Answer::Isolate } else { decision.answer };
-    }
-    let spoke = |action: &str, side| spoke.iter().any(|one| one.action == action && one.side == side);
-    let allows = |action| spoke(action, Side::Permit) && !spoke(action, Side::Forbid);
-    let (isolate, propose) = (allows("isolate"), allows("proposeIsolate"));
-    match decision.answer {
-        // A question that is in force comes before an isolation that is only tried out.
-        Answer::Propose if propose && (!isolate || !permitted_to_isolate(decision)) => Answer::Propose,
-        _ if isolate => Answer::Isolate,
-        _ if propose => Answer::Propose,
-        _ if decision.permitted_by.is_empty() => Answer::None,
-        _ => Answer::Refused,
-    }
-}
-
-/// Whether what is named as permitting it has permitted to isolate.
-fn permitted_to_isolate(decision: &Decision) -> bool {
-    let permits = |note: &PolicyNote| {
-        let spoke = &mut decision.reasoning.spoke.iter();
-        spoke.any(|one| one.action == "isolate" && one.side == Side::Permit && one.policy == note.id)
-    };
-    decision.permitted_by.iter().all(permits)
+        if is_refused && only_doubted { Answer::Isolate } else { decision.answer }
+    })
 }
 
 fn policy(decision: &Decision, says: Answer) -> Gate {
@@ -139,31 +118,31 @@ fn broken(decision: &Decision) -> Vec<&str> {
 }
 
 fn guarantees(decision: &Decision, is_permitted: bool) -> Gate {
-    let broken = broken(decision);
-    let against = (!broken.is_empty()).then(|| format!("forbidden by {}", broken.join(", ")));
-    let is_known = !decision.reasoning.playbook.is_empty();
-    let asked = format!("none of {} stood against it", decision.reasoning.guarantees);
-    gate("guarantees", is_permitted && is_known, against, &asked)
+    let (broken, reasoning) = (broken(decision), &decision.reasoning);
+    let forbidden = (!broken.is_empty()).then(|| format!("forbidden by {}", broken.join(", ")));
+    // What is said of a guarantee that forbids nothing is that it could not be evaluated.
+    let against = forbidden.or_else(|| joined(&reasoning.of_guarantees.iter().collect::<Vec<_>>()));
+    let asked = format!("none of {} stood against it", reasoning.guarantees);
+    gate("guarantees", is_permitted && reasoning.policies.is_some(), against, &asked)
 }
 
-/// The sentences of a decision by what they are about. What concerns a guarantee is told with the guarantees.
+/// The sentences of a decision by the gate that they belong to.
 struct Doubts {
     own: Option<String>,
     lists: Option<String>,
+    is_none: bool,
 }
 
 impl Doubts {
     fn of(decision: &Decision) -> Doubts {
-        let is_of_list = |doubt: &&&String| doubt.starts_with("the asset list `");
-        let is_of_guarantee = |doubt: &&&String| doubt.starts_with("the policy permits what the guarantee `");
-        let doubts = &decision.doubts;
-        let lists: Vec<&String> = doubts.iter().filter(|doubt| is_of_list(&doubt)).collect();
-        let own = doubts.iter().filter(|doubt| !is_of_list(&doubt) && !is_of_guarantee(&doubt));
-        Doubts { own: joined(&own.collect::<Vec<_>>()), lists: joined(&lists) }
-    }
-
-    fn is_none(&self) -> bool {
-        self.own.is_none() && self.lists.is_none()
+        let reasoning = &decision.reasoning;
+        let is_own =
+            |doubt: &&String| !reasoning.of_lists.contains(doubt) && !reasoning.of_guarantees.contains(doubt);
+        Doubts {
+            own: joined(&decision.doubts.iter().filter(is_own).collect::<Vec<_>>()),
+            lists: joined(&reasoning.of_lists.iter().collect::<Vec<_>>()),
+            is_none: decision.doubts.is_empty(),
+        }
     }
 }
 
@@ -176,13 +155,12 @@ fn observed(decision: &Decision) -> Option<String> {
     if decision.answer != Answer::Isolate || decision.mode == Mode::Enforce {
         return None;
     }
-    let mode = decision.reasoning.inputs.iter().find(|input| input.name == "context.mode");
-    Some(match mode.and_then(|mode| mode.value.as_deref()) {
-        Some("enforce") => {
+    Some(match decision.reasoning.mode {
+        Some(Mode::Enforce) => {
             let permits: Vec<&str> = decision.permitted_by.iter().map(|note| &*note.id).collect();
             format!("{} is only tried out: @mode(\"observe\")", permits.join(", "))
         }
-        Some(_) => "`observe`, by playbook or environment: nothing is sent".to_owned(),
+        Some(Mode::Observe) => "`observe`, by playbook or environment: nothing is sent".to_owned(),
         None => "`observe`, by playbook, environment or @mode: nothing is sent".to_owned(),
     })
 }

@@ -5,7 +5,7 @@ use super::gates::{self, Gate};
 use crate::show;
 use jiff::{SignedDuration, Timestamp};
 use model::{Answer, Decision, FirstSeen, Input, Mode, Side, one_line};
-use policy::{Case, Playbook, Surroundings};
+use policy::{Case, Playbook};
 use ports::CaseRow;
 use serde::Serialize;
 
@@ -222,8 +222,8 @@ fn what_if(
         alert: &row.last.alert,
         device: &row.last.device,
         first_seen,
-        environment_mode: Some(mode_of(decision)),
-        surroundings: surroundings(decision),
+        environment_mode: Some(decision.reasoning.mode.unwrap_or(decision.mode)),
+        surroundings: decision.reasoning.surroundings,
         now,
     };
     let again = playbook.decide(&case);
@@ -235,33 +235,4 @@ fn what_if(
     }
     let changes = playbook.what_if(&case).into_iter().take(MOST_CHANGES);
     Ok(changes.map(|it| Would { change: it.change, answer: it.answer, mode: it.mode }).collect())
-}
-
-/// The value of an input, where a policy asked for it.
-fn input<'a>(decision: &'a Decision, name: &str) -> Option<&'a str> {
-    decision.reasoning.inputs.iter().find(|input| input.name == name)?.value.as_deref()
-}
-
-/// The mode of playbook and environment; a policy's own may be stricter.
-fn mode_of(decision: &Decision) -> Mode {
-    match input(decision, "context.mode") {
-        Some("enforce") => Mode::Enforce,
-        Some("observe") => Mode::Observe,
-        _ => decision.mode,
-    }
-}
-
-fn surroundings(decision: &Decision) -> Surroundings {
-    let read = |source: &str| {
-        let mut inputs = decision.reasoning.inputs.iter();
-        inputs.find_map(|input| input.read_at.filter(|_| input.source == source))
-    };
-    let number = |name| input(decision, name)?.parse().ok();
-    Surroundings {
-        alert_read: read("Defender's alert"),
-        device_read: read("Defender's device"),
-        isolations_last_hour: number("context.isolationsLastHour"),
-        isolations_last_day: number("context.isolationsLastDay"),
-        open_isolation: input(decision, "context.openIsolation").map(|word| word == "yes"),
-    }
 }

@@ -1,179 +1,286 @@
-//! How a decision comes about, where a case as data cannot say it: by policies, settings and times of their own.
-//!
-//! What the shipped playbook decides about one alert after another stands in `playbook/cases`.
+//! Tests of the policy as data: how cases are read, decided and compared. What the shipped cases say is theirs.
 
-use crate::{SETTINGS, Story, ids, now, own, shipped_file, shipped_with};
-use jiff::SignedDuration;
-use model::{Answer, DeviceFact, IsolationType, Mode};
-use policy::{Channel, Effect, Playbook, Settings, Texts};
+use crate::{DEVICE, SETTINGS};
+use policy::{CASES, Decoders, Difference, Playbook, Texts};
 use std::path::Path;
 
-#[test]
-fn what_cannot_be_put_to_the_policies_at_all_is_refused() {
-    let story = Story::new().alert(|alert| alert.updated = Some("-000500-01-01T00:00:00Z".parse().unwrap()));
-    let decision = story.by(&shipped_with(SETTINGS, ""));
-    assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
-    assert!(decision.doubts[0].contains("could not be put to the policies"), "{:?}", decision.doubts);
+const POLICY: &str = r#"
+@id("high") @reason("the alert is High")
+permit (principal, action == Action::"isolate", resource) when { resource.severity == "High" };
+@id("medium") @reason("the alert is Medium")
+permit (principal, action == Action::"proposeIsolate", resource) when { resource.severity == "Medium" };
+@id("listed") @reason("the device is listed")
+forbid (principal, action == Action::"isolate", resource)
+when { resource has device && !resource.device.listed.isEmpty() };
+@id("busy") @reason("much was isolated already")
+forbid (principal, action == Action::"isolate", resource)
+when { context has isolationsLastHour && context.isolationsLastHour > 5 };
+"#;
+
+const GUARANTEES: &str = r#"
+@id("workstations") @reason("only workstations are cut off")
+forbid (principal, action in Action::"cutOff", resource)
+unless { resource has device && resource.device has class && resource.device.class == "workstation" };
+"#;
+
+const ASSETS: &str =
+    "[[lists]]\nname = \"board\"\nowner = \"o\"\nreview_by = 2999-01-01\ntags = [\"Board\"]\n";
+
+const DECODERS: Decoders = Decoders {
+    alert: |text| serde_json::from_str(text).map_err(|error| error.to_string()),
+    device: |text| serde_json::from_str(text).map_err(|error| error.to_string()),
+};
+
+fn playbook() -> Playbook {
+    let texts = Texts { playbook: SETTINGS, policy: POLICY, guarantees: GUARANTEES, assets: ASSETS };
+    Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-#[test]
-fn what_an_attacker_writes_cannot_act_on_a_terminal() {
-    let story = Story::new().platform("\u{1b}[2JWindows11\u{202e}\n");
-    let doubts = story.by(&shipped_with(SETTINGS, "")).doubts;
-    assert_eq!(doubts, ["the device's platform `[2JWindows11` is not known"]);
-}
-
-const LIST: &str = "[[lists]]\nname = \"crown-jewels\"\nowner = \"ops\"\nreview_by = 2026-11-20\n";
-
-#[test]
-fn a_list_past_its_review_stops_everything_and_says_so() {
-    let playbook = shipped_with(SETTINGS, &format!("{LIST}tags = [\"elsewhere\"]"));
-    let tomorrow = now() + SignedDuration::from_hours(24);
-    let mut story = Story::new();
-    assert!(!playbook.lists()[0].is_stale(now()), "the day itself is still good");
-    assert_eq!(story.by(&playbook).answer, Answer::Isolate);
-
-    story.alert.created = Some(tomorrow);
-    story.alert.last_event = Some(tomorrow);
-    assert!(playbook.lists()[0].is_stale(tomorrow));
-    let decision = story.at(&playbook, tomorrow);
-    assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
-    let doubt =
-        "the asset list `crown-jewels` was due for review on 2026-11-20; review it and set a new date";
-    assert_eq!(decision.doubts, [doubt]);
-    assert_eq!(story.severity("Low").at(&playbook, tomorrow).answer, Answer::None);
-}
-
-#[test]
-fn the_mode_is_the_environments_or_else_the_playbooks() {
-    use Mode::{Enforce, Observe};
-    for (playbook, environment, expected) in [
-        ("observe", None, Observe),
-        ("observe", Some(Observe), Observe),
-        ("observe", Some(Enforce), Enforce),
-        ("enforce", None, Enforce),
-        ("enforce", Some(Observe), Observe),
-        ("enforce", Some(Enforce), Enforce),
-    ] {
-        let playbook_text = format!("mode = \"{playbook}\"");
-        let decision = Story { environment, ..Story::new() }.by(&shipped_with(&playbook_text, ""));
-        assert_eq!(decision.mode, expected, "{playbook} {environment:?}");
-        assert_eq!(decision.answer, Answer::Isolate, "{playbook} {environment:?}");
+/// What is wrong with some cases.
+fn faults(text: &str) -> Vec<String> {
+    let folder = Path::new("/nowhere");
+    match playbook().parse_cases("cases/x.toml", text, folder, &DECODERS) {
+        Ok(_) => panic!("nothing was found wrong"),
+        Err(problems) => problems.iter().map(str::to_owned).collect(),
     }
 }
 
-fn permit(id: &str, action: &str, annotation: &str) -> String {
-    format!(
-        "@id(\"{id}\") @reason(\"r\") {annotation} permit (principal, action == Action::\"{action}\", resource);\n"
-    )
+/// The one fault of a case that is right but for this, the lines of which begin with the fourth.
+fn fault(more: &str) -> String {
+    let mut found = faults(&format!("[[cases]]\nname = \"a\"\nexpect = \"none\"\n{more}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found.remove(0)
+}
+
+/// What differs in each of some cases.
+fn differences(text: &str) -> Vec<Vec<Difference>> {
+    let playbook = playbook();
+    let cases = playbook.parse_cases("cases/x.toml", text, Path::new("/nowhere"), &DECODERS);
+    let cases = cases.unwrap_or_else(|problems| panic!("{problems}"));
+    cases.iter().map(|case| playbook.try_case(case).differences).collect()
+}
+
+/// The case passes.
+#[track_caller]
+fn passes(case: &str) {
+    let found = differences(&format!("[[cases]]\nname = \"a\"\n{case}"));
+    assert_eq!(found, [Vec::new()], "{case}");
 }
 
 #[test]
-fn a_permit_that_is_only_tried_out_cannot_cause_action_by_itself() {
-    let tried = permit("tried", "isolate", "@mode(\"observe\")");
-    let alone = Story::new().by(&own(&tried));
-    assert_eq!((alone.answer, alone.mode), (Answer::Isolate, Mode::Observe));
-
-    let both = Story::new().by(&own(&(tried.clone() + &permit("held", "isolate", ""))));
-    assert_eq!((both.answer, both.mode), (Answer::Isolate, Mode::Enforce));
-    assert_eq!(ids(&both.permitted_by), ["held", "tried"]);
-
-    let asked = Story::new().by(&own(&(tried + &permit("asked", "proposeIsolate", ""))));
-    assert_eq!((asked.answer, asked.mode), (Answer::Propose, Mode::Enforce), "a trial silences no question");
-    assert_eq!(ids(&asked.permitted_by), ["asked"]);
-}
-
-#[test]
-fn the_policy_chooses_the_kind_of_isolation_but_must_be_of_one_mind() {
-    let selective = permit("a", "isolate", "@isolationType(\"Selective\")");
-    let silent = permit("b", "isolate", "");
-    let full = permit("c", "isolate", "@isolationType(\"Full\")");
-    let tried = permit("d", "isolate", "@isolationType(\"Full\") @mode(\"observe\")");
-    let decide =
-        |policies: &[&String]| Story::new().by(&own(&policies.iter().copied().cloned().collect::<String>()));
-
-    assert_eq!(decide(&[&silent]).isolation_type, IsolationType::Full);
-    assert_eq!(decide(&[&selective, &silent]).isolation_type, IsolationType::Selective);
-    assert_eq!(decide(&[&selective, &tried]).isolation_type, IsolationType::Selective);
-    let torn = decide(&[&selective, &full]);
-    assert_eq!((torn.answer, torn.tell), (Answer::Refused, true));
-    assert_eq!(
-        torn.doubts,
-        ["the policies `a` and `c` name different kinds of isolation: Selective and Full"]
+fn the_default_is_a_high_alert_on_a_workstation_that_is_acted_upon() {
+    passes(
+        "expect = \"isolate\"\nby = [\"high\"]\nagainst = []\ntold = true\nacts_in = \"enforce\"\nisolation_type = \"Full\"",
     );
 }
 
 #[test]
-fn a_policy_that_errs_is_a_refusal_whatever_the_others_say() {
-    let overflow = "context.hour + 9223372036854775807 > 0";
-    let forbid = |action: &str| {
-        format!(
-            "@id(\"errs\") @reason(\"r\") forbid (principal, action == Action::\"{action}\", resource) when {{ {overflow} }};\n"
-        )
-    };
-    for policies in [
-        permit("yes", "isolate", "") + &forbid("isolate"),
-        permit("yes", "isolate", "") + &forbid("notify"),
-        forbid("isolate"),
+fn whatever_is_given_stands_in_place_of_the_default() {
+    for case in [
+        "alert = { severity = \"Low\" }\nexpect = \"none\"\ntold = false",
+        "alert = { severity = \"\" }\nexpect = \"refused\"\ndoubts = [\"no severity\"]",
+        "alert = { status = \"\", classification = \"Odd\" }\nexpect = \"refused\"\ndoubts = [\"no status\", \"`Odd`\"]",
+        "alert = { unreadable = [\"x: y\"] }\nexpect = \"refused\"\ndoubts = [\"could not be read in full: x: y\"]",
+        "device = { tags = \"\" }\nexpect = \"refused\"\ndoubts = [\"tags are not known\"]",
+        "device = \"unknown\"\nexpect = \"refused\"\nagainst = [\"workstations\"]\ndoubts = [\"the device is not known\"]",
+        "alert = { device = \"\" }\nexpect = \"refused\"\ndoubts = [\"names no machine id\"]",
+        "alert = { device = \"pc1\" }\ndevice = {}\nexpect = \"refused\"\ndoubts = [\"`pc1`, which is no machine id\"]",
+        "device = { os_platform = \"Linux\" }\nexpect = \"refused\"\nby = [\"high\"]\nagainst = [\"workstations\"]",
+        "device = { tags = [\"board\"] }\nexpect = \"refused\"\nby = [\"high\"]\nagainst = [\"listed\"]",
+        "isolations_last_hour = 6\nexpect = \"refused\"\nagainst = [\"busy\"]",
+        "isolations_last_hour = \"\"\nopen_isolation = true\nexpect = \"isolate\"",
+        "mode = \"observe\"\nexpect = \"isolate\"\nacts_in = \"observe\"",
+        "mode = \"unset\"\nexpect = \"isolate\"\nacts_in = \"enforce\"",
     ] {
-        let decision = Story::new().by(&own(&policies));
-        assert_eq!((decision.answer, decision.tell), (Answer::Refused, true), "{policies}");
-        let [doubt] = &decision.doubts[..] else { panic!("{:?}", decision.doubts) };
-        assert!(
-            doubt.starts_with("policy `errs` could not be evaluated: ") && doubt.contains("overflow"),
-            "{doubt}"
-        );
+        passes(case);
     }
 }
 
 #[test]
-fn the_shipped_playbook_reads_as_it_is() {
-    let playbook = Playbook::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbook")).unwrap();
-    let channels = vec![
-        Channel::Folder { name: "mail-folder".into(), path: "cordon-mail".into() },
-        Channel::Ses { name: "mail".into(), to: Vec::new() },
-    ];
-    assert_eq!(playbook.settings, Settings { channels, ..Settings::default() });
-    assert!(playbook.lists().is_empty());
-    assert!(playbook.policies().is_sorted_by_key(|rule| rule.line));
-    let first = &playbook.policies()[0];
-    assert_eq!(
-        (first.id.as_str(), first.effect, first.reason.as_str()),
-        ("isolate-high", Effect::Permit, "the alert is High")
-    );
+fn alert_and_device_are_about_one_device_unless_both_say_which() {
+    let (one, other) = (DEVICE, DEVICE.replace('1', "2"));
+    for same in [
+        format!("alert = {{ device = \"{other}\" }}"),
+        format!("device = {{ id = \"{other}\" }}"),
+        format!("alert = {{ device = \"{one}\" }}\ndevice = {{ id = \"{one}\" }}"),
+    ] {
+        passes(&format!("{same}\nexpect = \"isolate\""));
+    }
+    let differ = format!("alert = {{ device = \"{other}\" }}\ndevice = {{ id = \"{one}\" }}");
+    passes(&format!("{differ}\nexpect = \"refused\"\ndoubts = [\"was looked up\"]"));
 }
 
 #[test]
-fn every_commented_setting_is_real_and_shows_its_default() {
-    let text = shipped_file("playbook.toml");
-    // `# key = value` and `# [[section]]` are settings, other comments are words.
-    let is_setting = |line: &str| {
-        let body = line.strip_prefix("# ").unwrap_or_default();
-        let key = body.split(" = ").next().unwrap_or_default();
-        body.starts_with("[[")
-            || (body.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-    };
-    let is_sentence = |line: &&str| {
-        line.starts_with("# kind = ") && line.split("\" ").nth(1).is_some_and(|rest| !rest.is_empty())
-    };
-    let lines = text.lines().filter(|line| !is_sentence(line));
-    let bare: Vec<&str> =
-        lines.map(|line| if is_setting(line) { line.trim_start_matches("# ") } else { line }).collect();
-    let playbook = Playbook::parse(&Texts { playbook: &bare.join("\n"), ..Texts::default() })
-        .unwrap_or_else(|problems| panic!("{problems}"));
-    let defaults = Settings::default();
-    assert_eq!(
-        (&playbook.settings.poll, &playbook.settings.isolation, &playbook.settings.limits),
-        (&defaults.poll, &defaults.isolation, &defaults.limits)
-    );
-    assert_eq!(playbook.settings.channels.len(), 3);
-    assert!(bare.join("\n").contains("\ninterval = "), "the comments were understood");
+fn lists_stand_in_for_those_of_assets_toml_and_never_go_stale() {
+    let text = "[[lists]]\nname = \"dc\"\ngroups = [\"Clients\"]\n[[cases]]\nname = \"a\"\nexpect = \"refused\"\n\
+                against = [\"listed\"]\n[[cases]]\nname = \"b\"\ndevice = { tags = [\"board\"], group = \"x\" }\n\
+                at = 3000-01-01T00:00:00Z\nexpect = \"isolate\"\n";
+    assert_eq!(differences(text), [Vec::new(), Vec::new()]);
+    // Those of assets.toml do.
+    passes("at = 3000-01-01T00:00:00Z\nexpect = \"refused\"\ndoubts = [\"due for review\"]");
 }
 
 #[test]
-fn an_unknown_device_says_why() {
-    let device = DeviceFact::Unknown { why: "the service does not know it".into() };
-    let decision = Story { device, ..Story::new() }.by(&shipped_with(SETTINGS, ""));
-    assert_eq!(decision.doubts, ["the device is not known: the service does not know it"]);
-    assert_eq!(ids(&decision.permitted_by), ["isolate-high"]);
+fn what_is_not_as_expected_is_named_with_the_policies_and_their_reasons() {
+    let case = "[[cases]]\nname = \"a\"\ndevice = { tags = [\"board\"] }\nexpect = \"isolate\"\nby = [\"medium\"]\n\
+                against = []\ntold = true\nacts_in = \"observe\"\nisolation_type = \"Selective\"\ndoubts = [\"x\"]\n";
+    let found = differences(case).remove(0);
+    let what: Vec<(&str, &str, &str)> =
+        found.iter().map(|found| (found.what, found.expected.as_str(), found.was.as_str())).collect();
+    assert_eq!(
+        what,
+        [
+            ("expect", "isolate", "refused"),
+            ("told", "true", "false"),
+            ("acts_in", "observe", "enforce"),
+            ("isolation_type", "Selective", "Full"),
+            ("by", "medium", "high"),
+            ("against", "none", "listed"),
+            ("doubts", "x", "none"),
+        ]
+    );
+    assert_eq!(
+        found[4].notes,
+        ["missing: `medium` (the alert is Medium)", "unexpected: `high` (the alert is High)"]
+    );
+    assert_eq!(found[5].notes, ["unexpected: `listed` (the device is listed)"]);
+}
+
+#[test]
+fn policies_that_no_case_makes_speak_are_known() {
+    let playbook = playbook();
+    let text = "[[cases]]\nname = \"a\"\nexpect = \"isolate\"\n[[cases]]\nname = \"b\"\ndevice = { os_platform = \"Linux\" }\nexpect = \"none\"\n";
+    let cases = playbook.parse_cases("cases/x.toml", text, Path::new(""), &DECODERS).unwrap();
+    let unheard = |count: usize| {
+        let tried: Vec<_> = cases.iter().take(count).map(|case| playbook.try_case(case)).collect();
+        let (policies, guarantees) = playbook.unheard(&tried);
+        let ids = |rules: Vec<&policy::Rule>| rules.iter().map(|rule| rule.id.clone()).collect::<Vec<_>>();
+        (ids(policies), ids(guarantees))
+    };
+    let policies = ["medium", "listed", "busy"].map(str::to_owned).to_vec();
+    assert_eq!(unheard(1), (policies.clone(), vec!["workstations".to_owned()]));
+    assert_eq!(unheard(2), (policies, Vec::new()));
+}
+
+#[test]
+fn a_mistake_in_a_case_is_shown_with_what_was_meant() {
+    assert_eq!(
+        fault("alert = { severty = \"Low\" }"),
+        "cases/x.toml:4:11: unknown key `severty`\n 4 | alert = { severty = \"Low\" }\n   |           ^^^^^^^\n   \
+         = hint: did you mean `severity`?"
+    );
+    for (more, place, what, hint) in [
+        ("expects = \"none\"", "4:1", "unknown key `expects`", "did you mean `expect`?"),
+        ("device = { platform = \"x\" }", "4:12", "unknown key `platform`", "did you mean `os_platform`?"),
+        ("by = [\"hihg\"]", "4:7", "there is no policy `hihg`", "did you mean `high`?"),
+        (
+            "against = [\"workstation\"]",
+            "4:12",
+            "there is no policy `workstation`",
+            "did you mean `workstations`?",
+        ),
+        ("by = [\"busy\"]", "4:7", "`busy` forbids: it never stands in `by`", "write it into `against`"),
+        (
+            "against = [\"high\"]",
+            "4:12",
+            "`high` permits: it never stands in `against`",
+            "write it into `by`",
+        ),
+        ("alert = { created = \"yesterday\" }", "4:21", "`created` must be a time, not a text", "\"5h ago\""),
+        (
+            "alert = { created = 2026-11-20T10:00:00 }",
+            "4:21",
+            "`created` must be a time, not a date",
+            "Z without quotes",
+        ),
+        ("alert = { title = \"\" }", "4:19", "`title` cannot be taken away", ""),
+        (
+            "alert = { techniques = \"T1486\" }",
+            "4:24",
+            "`techniques` must be a list of texts, not a text",
+            "[\"a\", \"b\"]",
+        ),
+        ("alert = { severity = 3 }", "4:22", "`severity` must be a text in quotes, not a number", ""),
+        ("alert = { user = { domain = \"x\" } }", "4:18", "`name` is missing", ""),
+        (
+            "alert = { evidence = [{ kind = \"File\", sha = \"x\" }] }",
+            "4:40",
+            "unknown key `sha`",
+            "did you mean `sha1`?",
+        ),
+        ("alert = \"x\"", "4:9", "`alert` must be a section", ""),
+        ("device = \"unkown\"", "4:10", "`device` cannot be `unkown`", "device = \"unknown\""),
+        ("device = { id = \"pc1\" }", "4:17", "`pc1` is not a machine id", ""),
+        ("at = \"now\"", "4:6", "`at` must be a time with its offset", "2026-11-20T22:30:00Z"),
+        ("seen = \"enforced\"", "4:8", "`seen` cannot be `enforced`: it is one of `observe`, `enforce`", ""),
+        ("told = \"yes\"", "4:8", "`told` must be true or false, not a text", ""),
+        ("isolations_last_hour = -1", "4:24", "`isolations_last_hour` must be a whole number", ""),
+        (
+            "alert_file = \"none.json\"",
+            "4:14",
+            "cannot read `/nowhere/cases/none.json`",
+            "as Defender's API gives it",
+        ),
+    ] {
+        let found = fault(more);
+        let first = found.lines().next().unwrap_or_default();
+        assert!(first.starts_with(&format!("cases/x.toml:{place}: {what}")), "{found}");
+        assert!(found.contains(hint) && found.contains('^'), "{found}");
+    }
+    let found = faults(
+        "[[cases]]\nexpect = \"isolated\"\n[[cases]]\nname = \"b\"\n[[cases]]\nname = \"b\"\nexpect = \"none\"\n[[cases]]\nname = \"b\"\nexpect = \"none\"\n[[case]]\n[[lists]]\nname = \"x\"\n",
+    );
+    let found = found.join("\n");
+    for what in [
+        "x.toml:1:1: `name` is missing",
+        "x.toml:2:10: `expect` cannot be `isolated`: it is one of `isolate`, `propose`, `none`, `refused`",
+        "x.toml:3:1: `expect` is missing",
+        "x.toml:9:8: there are two cases of this name: line 5 has it too",
+        "x.toml:11:3: unknown key `case`",
+        "did you mean `cases`?",
+        "x.toml:12:1: the list `x` has no entries",
+    ] {
+        assert!(found.contains(what), "{what}\n{found}");
+    }
+    assert!(faults("[[cases]\n")[0].starts_with("cases/x.toml:1:"));
+}
+
+#[test]
+fn records_stand_in_files_of_their_own_and_fields_go_over_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = folder.path().join(CASES);
+    std::fs::create_dir_all(cases.join("records")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(cases.join(name), text).unwrap();
+    let other = DEVICE.replace('1', "2");
+    write(
+        "records/alert.json",
+        &format!(
+            r#"{{"id":"a","title":"t","severity":"Medium","status":"New","techniques":[],"evidence":[],
+                 "device":{{"id":"{other}"}}}}"#
+        ),
+    );
+    write("records/device.json", &format!(r#"{{"id":"{other}","os_platform":"Linux","tags":[]}}"#));
+    write("records/broken.json", "{");
+    write(
+        "b.toml",
+        "[[cases]]\nname = \"b\"\nalert_file = \"records/alert.json\"\nalert = { severity = \"High\" }\ndevice_file = \"records/device.json\"\nexpect = \"refused\"\nagainst = [\"workstations\"]\n",
+    );
+    write("a.toml", "\n[[cases]]\nname = \"a\"\nalert_file = \"records/alert.json\"\nexpect = \"propose\"\n");
+    write("notes.md", "no cases");
+    let playbook = playbook();
+    let read = playbook.read_cases(folder.path(), &DECODERS).unwrap();
+    let places: Vec<(&str, usize)> = read.iter().map(|case| (case.file.as_str(), case.line)).collect();
+    assert_eq!(places, [("cases/a.toml", 2), ("cases/b.toml", 1)]);
+    for case in &read {
+        assert_eq!(playbook.try_case(case).differences, [], "{}", case.name);
+    }
+
+    write("c.toml", "[[cases]]\nname = \"c\"\nalert_file = \"records/broken.json\"\nexpect = \"none\"\n");
+    write("d.toml", "[[cases]]\nname = 3\nexpect = \"none\"\n");
+    let problems = playbook.read_cases(folder.path(), &DECODERS).unwrap_err();
+    let found: Vec<&str> = problems.iter().collect();
+    assert!(found[0].starts_with("cases/c.toml:3:14: `records/broken.json` cannot be read: "), "{problems}");
+    assert!(found[1].starts_with("cases/d.toml:2:8: `name` must be a text"), "{problems}");
+    let none = tempfile::tempdir().unwrap();
+    assert!(playbook.read_cases(none.path(), &DECODERS).unwrap().is_empty());
 }

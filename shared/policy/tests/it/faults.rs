@@ -420,6 +420,21 @@ fn every_policy_has_an_id_of_its_own_and_a_reason() {
     assert!(found[2].contains("\n 4 | @id(\"a\") @reason(\"r\")\n   | ^^^"), "{}", found[2]);
 }
 
+/// Whoever looks at a decision could not tell such a policy from a person.
+#[test]
+fn no_policy_can_have_the_id_that_stands_for_a_person() {
+    let text = "@id(\"by-hand\") @reason(\"r\")\nforbid (principal, action == Action::\"isolate\", resource);";
+    let (policy, guarantees) =
+        (Texts { policy: text, ..Texts::default() }, Texts { guarantees: text, ..Texts::default() });
+    for (file, texts) in [("policy.cedar", policy), ("guarantees.cedar", guarantees)] {
+        let problems = Playbook::parse(&texts).unwrap_err();
+        let found: Vec<&str> = problems.iter().collect();
+        let what = format!("{file}:1:1: the `@id` `by-hand` stands for what a person has ordered\n");
+        assert!(found[0].starts_with(&what) && found[0].contains("hint: "), "{found:#?}");
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+}
+
 #[test]
 fn an_annotation_that_would_be_ignored_is_refused() {
     let table = [

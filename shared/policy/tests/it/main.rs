@@ -5,8 +5,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 mod cases;
+mod decisions;
 mod faults;
-mod runs;
+mod reasoning;
 mod schema;
 mod shipped;
 mod vocabulary;

@@ -1,11 +1,16 @@
 //! What policies can ask for beyond what the shipped ones do, what a guarantee does, and how a decision says what it
 //! was made from.
 
-use crate::{SETTINGS, Story, ids, now, own, shipped_file};
+use crate::{
+    SETTINGS, Story, ids, now, own,
+    schema::{Attribute, attributes},
+    shipped_file,
+};
 use jiff::{SignedDuration, Timestamp};
-use model::{Answer, Decision, Evidence, FirstSeen, Side};
+use model::{Answer, Decision, FirstSeen, Side};
 use policy::{Case, Playbook, Surroundings, Texts};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Isolates where this holds.
 fn isolates_when(condition: &str) -> String {
@@ -15,70 +20,144 @@ fn isolates_when(condition: &str) -> String {
     )
 }
 
-fn holds(story: &Story, condition: &str) -> bool {
-    story.by(&own(&isolates_when(condition))).answer == Answer::Isolate
-}
-
-#[test]
-fn a_policy_can_ask_for_everything_that_the_schema_names() {
-    let evidence: Vec<Evidence> = [
-        json!({"kind": "File", "sha1": "ABCDEF", "sha256": "00FF", "file_name": "Evil.EXE"}),
-        json!({"kind": "Ip", "ip_address": "203.0.113.7", "detection_status": "Detected"}),
-        json!({"kind": "Url", "url": "https://Example.com/x"}),
-        json!({"kind": "User", "account_name": "Svc-Backup", "account_domain": "CONTOSO",
-            "user_principal_name": "svc@Contoso.com"}),
-    ]
-    .into_iter()
-    .map(|piece| serde_json::from_value(piece).unwrap())
-    .collect();
-    let story = Story::new()
+/// A story in which nothing that a policy can ask for is missing.
+fn whole_story() -> Story {
+    let evidence = json!([
+        {"kind": "File", "sha1": "ABCDEF", "sha256": "00FF", "file_name": "Evil.EXE"},
+        {"kind": "Ip", "ip_address": "203.0.113.7", "detection_status": "Detected"},
+        {"kind": "Url", "url": "https://Example.com/x"},
+        {"kind": "User", "account_name": "Svc-Backup", "account_domain": "CONTOSO",
+            "user_principal_name": "svc@Contoso.com"},
+    ]);
+    Story::new()
         .alert(|alert| {
-            alert.evidence = evidence;
+            alert.evidence = serde_json::from_value(evidence).unwrap();
             alert.threat_family = Some("Mimikatz".into());
             alert.threat_name = Some("HackTool:Win32/Mimikatz".into());
             alert.detector_id = Some("17e10bbc".into());
             alert.incident_id = Some("42".into());
+            alert.classification = Some("TruePositive".into());
             alert.determination = Some("Malware".into());
+            alert.device_group = Some("Clients of old".into());
+            alert.first_event = Some(hours_ago(3));
+            alert.updated = Some(hours_ago(1));
         })
         .device(|device| {
             device.os_version = Some("24H2".into());
             device.value = Some("High".into());
             device.risk = Some("Medium".into());
             device.exposure = Some("Low".into());
-            device.first_seen = Some(now() - SignedDuration::from_hours(48));
-        });
-    for condition in [
-        r#"resource.severityLevel >= 4"#,
-        r#"resource has category && resource.category == "Ransomware""#,
-        r#"resource has determination && resource.determination == "Malware""#,
-        r#"resource has detector && resource.detector == "17e10bbc""#,
-        r#"resource has incident && resource.incident == "42""#,
-        r#"resource has threatFamily && resource.threatFamily like "Mimi*""#,
-        r#"resource has threatName && resource.threatName == "HackTool:Win32/Mimikatz""#,
-        r#"resource.techniques.containsAny(["T1486", "T1490"])"#,
-        r#"resource has user && resource.user.name == "ada""#,
-        r#"resource.users.containsAll(["ada", "example\\ada", "contoso\\svc-backup", "svc@contoso.com"])"#,
-        r#"resource.evidence.kinds.contains("file") && !resource.evidence.truncated"#,
-        r#"resource.evidence.sha1.contains("abcdef") && resource.evidence.sha256.contains("00ff")"#,
-        r#"resource.evidence.fileNames.contains("evil.exe")"#,
-        r#"resource.evidence.addresses.contains("203.0.113.7")"#,
-        r#"resource.evidence.urls.contains("https://example.com/x")"#,
-        r#"resource.evidence.statuses.contains("detected")"#,
-        r#"resource has device && resource.device has tags && resource.device.tags.contains("finance")"#,
-        r#"resource has device && resource.device has osVersion && resource.device.osVersion == "24H2""#,
-        r#"resource has device && resource.device has value && resource.device.value == "High""#,
-        r#"resource has device && resource.device has risk && resource.device.risk == "Medium""#,
-        r#"resource has device && resource.device has exposure && resource.device.exposure == "Low""#,
-        r#"resource has device && resource.device has health && resource.device.health == "Active""#,
-        r#"resource has device && resource.device has firstSeen && resource.device.firstSeen < context.now"#,
-        r#"resource has device && !resource.device.merged && resource.device.listed.isEmpty()"#,
-        r#"context.hour == 10 && context.weekday == "Friday" && context.mode == "enforce""#,
-    ] {
-        let guarded = condition
-            .replace("resource.severityLevel", "resource has severityLevel && resource.severityLevel");
-        assert!(holds(&story, &guarded), "{condition}");
-        let negated = format!("!({guarded})");
-        assert!(!holds(&story, &negated), "{negated}");
+            device.first_seen = Some(hours_ago(48));
+        })
+}
+
+fn hours_ago(hours: i64) -> Timestamp {
+    now() - SignedDuration::from_hours(hours)
+}
+
+/// Every attribute, and what is true of it in the whole story.
+const TRUE: [(&str, &str); 59] = [
+    ("resource.id", r#" == "da637472900382838869_1364969609""#),
+    ("resource.title", r#" == "Ransomware behaviour""#),
+    ("resource.severity", r#" == "High""#),
+    ("resource.severityLevel", " == 4"),
+    ("resource.status", r#" == "New""#),
+    ("resource.classification", r#" == "TruePositive""#),
+    ("resource.determination", r#" == "Malware""#),
+    ("resource.category", r#" == "Ransomware""#),
+    ("resource.source", r#" == "WindowsDefenderAtp""#),
+    ("resource.detector", r#" == "17e10bbc""#),
+    ("resource.techniques", r#".containsAny(["T1486", "T1490"])"#),
+    ("resource.incident", r#" == "42""#),
+    ("resource.threatFamily", r#" like "Mimi*""#),
+    ("resource.threatName", r#" == "HackTool:Win32/Mimikatz""#),
+    ("resource.deviceGroup", r#" == "Clients of old""#),
+    ("resource.created", r#" == datetime("2026-11-20T09:59:00.123Z")"#),
+    ("resource.firstEvent", r#" == datetime("2026-11-20T07:00:00Z")"#),
+    ("resource.lastEvent", r#" == datetime("2026-11-20T09:58:00Z")"#),
+    ("resource.updated", r#" == datetime("2026-11-20T09:00:00Z")"#),
+    ("resource.firstSeenObserving", " == false"),
+    ("resource.user.name", r#" == "ada""#),
+    ("resource.user.domain", r#" == "example""#),
+    ("resource.users", r#" == ["ada", "example\\ada", "svc-backup", "contoso\\svc-backup", "svc@contoso.com"]"#),
+    ("resource.usersListed", r#" == ["board"]"#),
+    ("resource.evidence.truncated", " == false"),
+    ("resource.evidence.kinds", r#" == ["file", "ip", "url", "user"]"#),
+    ("resource.evidence.sha1", r#" == ["abcdef"]"#),
+    ("resource.evidence.sha256", r#" == ["00ff"]"#),
+    ("resource.evidence.fileNames", r#" == ["evil.exe"]"#),
+    ("resource.evidence.addresses", r#" == ["203.0.113.7"]"#),
+    ("resource.evidence.urls", r#" == ["https://example.com/x"]"#),
+    ("resource.evidence.statuses", r#" == ["detected"]"#),
+    ("resource.device.id", r#" == "1e5bc9d7e413ddd7902c2932e418702b84d0cc07""#),
+    ("resource.device.name", r#" == "pc1.example.com""#),
+    ("resource.device.class", r#" == "workstation""#),
+    ("resource.device.osPlatform", r#" == "Windows11""#),
+    ("resource.device.osVersion", r#" == "24H2""#),
+    ("resource.device.tags", r#" == ["finance"]"#),
+    ("resource.device.group", r#" == "Clients""#),
+    ("resource.device.value", r#" == "High""#),
+    ("resource.device.health", r#" == "Active""#),
+    ("resource.device.risk", r#" == "Medium""#),
+    ("resource.device.exposure", r#" == "Low""#),
+    ("resource.device.onboarding", r#" == "Onboarded""#),
+    ("resource.device.merged", " == false"),
+    ("resource.device.firstSeen", r#" == datetime("2026-11-18T10:00:00Z")"#),
+    ("resource.device.lastSeen", r#" == datetime("2026-11-20T03:00:00Z")"#),
+    ("resource.device.listed", r#" == ["ring"]"#),
+    ("resource.device.readAt", r#" == datetime("2026-11-20T08:00:00Z")"#),
+    ("context.now", r#" == datetime("2026-11-20T10:00:00Z")"#),
+    ("context.actWithin", r#" == duration("4h")"#),
+    ("context.hour", " == 10"),
+    ("context.weekday", r#" == "Friday""#),
+    ("context.localHour", " == 0"),
+    ("context.localWeekday", r#" == "Saturday""#),
+    ("context.mode", r#" == "enforce""#),
+    ("context.isolationsLastHour", " == 3"),
+    ("context.isolationsLastDay", " == 9"),
+    ("context.openIsolation", " == true"),
+];
+
+/// What has to be asked first, for an attribute and for each record that it stands in.
+fn guard(path: &str, attributes: &BTreeSet<Attribute>) -> String {
+    let mut guard = String::new();
+    let ends = path.match_indices('.').skip(1).map(|(end, _)| end).chain([path.len()]);
+    for part in ends.map(|end| &path[..end]) {
+        if attributes.iter().any(|(name, _, may_be_missing)| name == part && *may_be_missing) {
+            let (record, word) = part.rsplit_once('.').unwrap();
+            guard += &format!("{record} has {word} && ");
+        }
+    }
+    guard
+}
+
+#[test]
+fn a_policy_can_ask_for_everything_that_the_schema_names() {
+    let attributes = attributes();
+    let named: BTreeSet<&str> =
+        attributes.iter().filter(|(_, kind, _)| kind != "record").map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(TRUE.iter().map(|(path, _)| *path).collect::<BTreeSet<_>>(), named);
+
+    let surroundings = Surroundings {
+        device_read: Some(hours_ago(2)),
+        isolations_last_hour: Some(3),
+        isolations_last_day: Some(9),
+        open_isolation: Some(true),
+        ..Surroundings::default()
+    };
+    let list = |name, what| format!("[[lists]]\nname = \"{name}\"\nowner = \"o\"\nreview_by = 2027-01-01\n{what}\n");
+    let assets = list("board", "users = [\"ada\"]") + &list("ring", "tags = [\"Finance\"]");
+    let settings = "mode = \"enforce\"\ntime_zone = \"Pacific/Kiritimati\"";
+    let isolates = |condition: &str| {
+        let policy = isolates_when(condition);
+        let texts = Texts { playbook: settings, policy: &policy, assets: &assets, ..Texts::default() };
+        let playbook = Playbook::parse(&texts).unwrap_or_else(|problems| panic!("{problems}"));
+        decide(&playbook, &whole_story(), surroundings).answer == Answer::Isolate
+    };
+    for (path, is_true) in TRUE {
+        let condition = format!("{}{path}{is_true}", guard(path, &attributes));
+        assert!(isolates(&condition), "{condition}");
+        assert!(!isolates(&format!("!({condition})")), "not {condition}");
     }
 }
 
@@ -201,8 +280,7 @@ fn a_guarantee_that_cannot_be_evaluated_is_a_refusal() {
     );
 }
 
-fn decide(playbook: &Playbook, surroundings: Surroundings) -> Decision {
-    let story = Story::new();
+fn decide(playbook: &Playbook, story: &Story, surroundings: Surroundings) -> Decision {
     playbook.decide(&Case {
         alert: &story.alert,
         device: &story.device,
@@ -227,7 +305,7 @@ fn a_decision_says_what_it_was_made_from_whose_word_it_is_and_how_old() {
         isolations_last_hour: Some(2),
         ..Surroundings::default()
     };
-    let decision = decide(&own(&policy), surroundings);
+    let decision = decide(&own(&policy), &Story::new(), surroundings);
     assert_eq!(decision.answer, Answer::Isolate);
     let inputs: Vec<(&str, Option<&str>, &str, Option<Timestamp>)> = decision
         .reasoning
@@ -245,7 +323,7 @@ fn a_decision_says_what_it_was_made_from_whose_word_it_is_and_how_old() {
         ]
     );
     assert_eq!(decision.reasoning.playbook, own(&policy).digest());
-    let unknown = decide(&own(&policy), Surroundings::default());
+    let unknown = decide(&own(&policy), &Story::new(), Surroundings::default());
     let count = unknown.reasoning.inputs.last().unwrap();
     assert_eq!((count.name.as_str(), count.value.as_deref()), ("context.isolationsLastHour", None));
 }

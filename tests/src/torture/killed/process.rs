@@ -5,7 +5,7 @@
 //! is judged elsewhere.
 
 use super::pause;
-use crate::shipped_playbook;
+use crate::write_playbook;
 use jiff::SignedDuration;
 use local::Store;
 use ports::QueueName;
@@ -197,14 +197,8 @@ const CHANGES: [(&str, &str); 2] = [
 /// Writes that playbook into a new folder.
 fn hurried_playbook(folder: &Path) {
     fs::create_dir(folder).unwrap();
-    for file in fs::read_dir(shipped_playbook()).unwrap() {
-        let file = file.unwrap();
-        let mut text = fs::read_to_string(file.path()).unwrap();
-        for (from, to) in CHANGES {
-            text = text.replace(from, to);
-        }
-        fs::write(folder.join(file.file_name()), text).unwrap();
-    }
-    let playbook = policy::Playbook::read(folder).unwrap();
+    let playbook = write_playbook(folder, |text| {
+        CHANGES.into_iter().fold(text, |text, (from, to)| text.replace(from, to))
+    });
     assert_eq!((playbook.settings.limits.per_hour, playbook.settings.poll.interval.as_secs()), (1_000, 10));
 }
