@@ -28,6 +28,9 @@ pub(crate) const READER_NEEDS: [&[&str]; 2] =
 const ACTOR_NEEDS: [&[&str]; 1] = [&["Machine.Isolate"]];
 const COMMENTING_NEEDS: [&[&str]; 2] = [&["Machine.Isolate"], &["Alert.ReadWrite.All"]];
 
+/// A playbook may be meant so; an empty file may as well be an accident.
+pub(crate) const NO_GUARANTEES: &str = "guarantees.cedar forbids nothing: whatever policy.cedar permits is done, and nothing can be proved of it";
+
 /// The most pages of the device list that are counted.
 const MAX_PAGES: usize = 20;
 
@@ -317,9 +320,13 @@ fn about_playbook(
     report.playbook = vec![
         folder.display().to_string(),
         format!("{} policies", playbook.policies().len()),
+        format!("{} guarantees", playbook.guarantees().len()),
         format!("polls every {:#}", playbook.settings.poll.interval),
         format!("acts within {:#}", playbook.settings.isolation.act_within),
     ];
+    if playbook.guarantees().is_empty() {
+        report.attention.push(NO_GUARANTEES.to_owned());
+    }
     for list in playbook.lists() {
         let stale = list.is_stale(now);
         report.asset_lists.push(format!(

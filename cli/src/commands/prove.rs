@@ -3,6 +3,7 @@
 
 use crate::{
     Ending, Reporting,
+    commands::check::NO_GUARANTEES,
     desk::At,
     settings::{playbook_folder, read_playbook},
     show,
@@ -53,7 +54,11 @@ impl Prove {
         } else {
             print(&proof);
         }
-        Ok(Ending::of(proof.attention()))
+        let mut attention = proof.attention();
+        if proof.guarantees == 0 {
+            attention.push(NO_GUARANTEES.to_owned());
+        }
+        Ok(Ending::of(attention))
     }
 }
 

@@ -38,7 +38,7 @@ fn all_is_well_where_it_is() {
     let text = ended.well();
     for words in [
         "enforce",
-        " policies, polls every 1m",
+        " guarantees, polls every 1m",
         " cases passed, 0 failed",
         "Alert.Read.All",
         "Machine.Isolate",
@@ -63,7 +63,7 @@ fn a_playbook_is_checked_alone_without_any_other_setting() {
         site.unset(name);
     }
     let text = site.cordon(&["check", "--playbook"]).well();
-    assert!(text.contains(" policies, polls every 1m") && text.contains("all is well"), "{text}");
+    assert!(text.contains(" guarantees, polls every 1m") && text.contains("all is well"), "{text}");
     assert!(
         !text.contains("reader") && !text.contains("devices"),
         "nothing is said of what was not looked at: {text}"

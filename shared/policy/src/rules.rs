@@ -261,9 +261,8 @@ pub(crate) fn parse(
     problems: &mut Vec<String>,
 ) -> Option<Rules> {
     let source = Source::new(kind.file(), text);
-    if let Some(at) = too_deep(text) {
-        let what = format!("it is nested deeper than {MAX_DEPTH} levels");
-        problems.push(source.pointed_problem(&(at..at + 1), what, None, Some("split the policy")));
+    if let Some((at, what, hint)) = too_deep(text) {
+        problems.push(source.pointed_problem(&(at..at + 1), what, None, Some(hint)));
         return None;
     }
     let parsed: PolicySet = match text.parse() {
@@ -323,24 +322,34 @@ pub(crate) fn parse(
     })
 }
 
-/// How deep a policy may be nested. Cedar's parser calls itself for each level, and a process whose stack is full ends
-/// without a word about why.
+/// How deep a policy may be nested. Cedar calls itself for each level, and a process whose stack is full ends without a
+/// word about why.
 const MAX_DEPTH: usize = 100;
 
-/// Where the text is nested deeper than that, by its brackets and by an `if` within an `if`. What stands in quotes and
-/// in comments does not count.
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut brackets, mut ifs) = (0_usize, 0_usize);
+/// How many `&&`, `||` and other signs between two things a policy may have: for Cedar each is a level as well. Where the
+/// stack is small it would give up while deciding, which is a refusal, but not on every machine alike.
+const MAX_SIGNS: usize = 200;
+
+/// Where the text is nested deeper than that, by its brackets, by an `if` within an `if`, or by one condition behind
+/// another; with what is wrong there, and a way out. What stands in quotes and in comments does not count.
+fn too_deep(text: &str) -> Option<(usize, String, &'static str)> {
+    let (mut brackets, mut ifs, mut halves) = (0_usize, 0_usize, 0_usize);
     for (at, token) in tokens(text) {
         match token {
             "(" | "[" | "{" => brackets += 1,
             ")" | "]" | "}" => brackets = brackets.saturating_sub(1),
             "if" => ifs += 1,
-            ";" => ifs = 0,
+            "&" | "|" => halves += 1,
+            "+" | "-" | "*" => halves += 2,
+            ";" => (ifs, halves) = (0, 0),
             _ => {}
         }
         if brackets > MAX_DEPTH || ifs > MAX_DEPTH {
-            return Some(at);
+            return Some((at, format!("it is nested deeper than {MAX_DEPTH} levels"), "split the policy"));
+        }
+        if halves > 2 * MAX_SIGNS {
+            let hint = "split the policy, or ask whether a list holds it: [\"…\", \"…\"].contains(…)";
+            return Some((at, format!("a policy has at most {MAX_SIGNS} conditions in a row"), hint));
         }
     }
     None

@@ -124,7 +124,7 @@ impl Playbook {
         let Alert { created, last_event, .. } = known.alert;
         let is_usual = [created, last_event].into_iter().all(|at| is_young(at) && !is_ahead(at));
         (!is_usual).then(|| {
-            let said = format!("the alert and its last event were not older than {act_within:#}");
+            let said = "the alert and its last event were a minute old";
             change("age", said, |known| {
                 let lately = known.now.checked_sub(SignedDuration::from_mins(1)).ok();
                 (known.alert.created, known.alert.last_event) = (lately, lately);
@@ -155,9 +155,9 @@ impl Playbook {
         let mut tries = Vec::new();
         if asks(["context.hour", "context.localHour"]) {
             let is_business = BUSINESS.contains(&local.hour());
-            let (to, word) = if is_business { (21, "outside") } else { (12, "within") };
+            let to = if is_business { 21 } else { 12 };
             let wait = SignedDuration::from_hours(to - i64::from(local.hour()));
-            let said = format!("it were {word} {:02}–{:02} h local time", BUSINESS.start, BUSINESS.end);
+            let said = format!("it were {to} h local time");
             tries.push(change("hour", said, move |known| known.wait(wait)));
         }
         if asks(["context.weekday", "context.localWeekday"]) {

@@ -132,7 +132,8 @@ impl Asking<'_> {
 
 fn start(solver: &Solver) -> Result<Compiler, NoSolver> {
     let mut command = Command::new(&solver.program);
-    command.args(["--lang", "smt"]).kill_on_drop(true);
+    // Without it cvc5 does not answer what `like` with a star at the front becomes.
+    command.args(["--lang", "smt", "--strings-exp"]).kill_on_drop(true);
     let no_solver = |why| NoSolver::because(solver, why);
     let started = match LocalSolver::from_command(&mut command) {
         Ok(started) => started,

@@ -161,14 +161,19 @@ impl Proof {
     pub fn proved_lines(&self) -> Vec<String> {
         let all = self.policies + self.guarantees;
         if !self.proved {
+            let count = self.findings.len();
+            let findings = if count == 1 { "finding" } else { "findings" };
             return vec![format!(
-                "the playbook is not proved: {} findings in {} policies and guarantees",
-                self.findings.len(),
-                all
+                "the playbook is not proved: {count} {findings} in {all} policies and guarantees"
             )];
         }
+        let of_guarantees = match self.guarantees {
+            0 => "there is no guarantee that a policy could break".to_owned(),
+            1 => "proved: no policy permits what the guarantee forbids".to_owned(),
+            many => format!("proved: no policy permits what one of the {many} guarantees forbids"),
+        };
         vec![
-            format!("proved: no policy permits what one of the {} guarantees forbids", self.guarantees),
+            of_guarantees,
             format!("proved: none of the {all} policies and guarantees can err, and none is there in vain"),
         ]
     }

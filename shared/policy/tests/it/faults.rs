@@ -1,6 +1,6 @@
 //! How a bad playbook is refused: every fault at once, each with its place and a way out.
 
-use crate::{SETTINGS, shipped_file};
+use crate::{SETTINGS, Story, own, shipped_file};
 use policy::{Channel, Playbook, Problems, SmtpSecurity, Texts};
 use std::path::{Path, PathBuf};
 
@@ -423,7 +423,8 @@ fn every_policy_has_an_id_of_its_own_and_a_reason() {
 /// Whoever looks at a decision could not tell such a policy from a person.
 #[test]
 fn no_policy_can_have_the_id_that_stands_for_a_person() {
-    let text = "@id(\"by-hand\") @reason(\"r\")\nforbid (principal, action == Action::\"isolate\", resource);";
+    let text =
+        "@id(\"by-hand\") @reason(\"r\")\nforbid (principal, action == Action::\"isolate\", resource);";
     let (policy, guarantees) =
         (Texts { policy: text, ..Texts::default() }, Texts { guarantees: text, ..Texts::default() });
     for (file, texts) in [("policy.cedar", policy), ("guarantees.cedar", guarantees)] {
@@ -538,4 +539,18 @@ fn a_policy_that_is_nested_too_deep_is_refused_before_it_overflows_the_stack() {
     let quoted = format!("resource.severity == \"{text}\" // {comment}\n");
     let found = Playbook::parse(&Texts { policy: &policy(&quoted), ..Texts::default() });
     assert!(found.is_ok(), "what stands in texts and comments is not nested: {found:?}");
+}
+
+#[test]
+fn a_policy_of_too_many_conditions_in_a_row_is_refused_wherever_it_is_read() {
+    let chain = |count: usize| vec!["resource.title == \"x\""; count].join(" || ");
+    let found = faults("", &policy(&chain(250)), "");
+    assert!(found[0].contains("at most 200 conditions in a row"), "{found:?}");
+    assert!(found[0].contains("contains("), "{found:?}");
+    let sums = vec!["1"; 250].join(" + ");
+    assert!(faults("", &policy(&format!("{sums} > 3")), "")[0].contains("conditions in a row"));
+    // What is let through is decided on the smallest of stacks.
+    let most = format!("{}{}{}", "(".repeat(50), chain(200), ")".repeat(50));
+    let decision = Story::new().by(&own(&policy(&most)));
+    assert!(decision.doubts.is_empty(), "{:?}", decision.doubts);
 }
