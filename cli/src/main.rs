@@ -12,6 +12,7 @@ mod person;
 mod settings;
 mod show;
 mod summary;
+mod walk;
 
 use clap::{Args, Parser, Subcommand};
 use credentials::Vars;

@@ -49,21 +49,26 @@ fn escaped(json: &str) -> String {
 
 /// Rows in columns that are as wide as their widest cell; nothing where there is no row.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    columns(&head, rows);
+}
+
+/// The same for rows of which only their maker knows that they have as many cells as the head.
+pub(crate) fn columns(head: &[&str], rows: &[impl AsRef<[String]>]) {
     if rows.is_empty() {
         return;
     }
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+        let cells = rows.iter().filter_map(|row| row.as_ref().get(column)).map(String::as_str);
         cells.chain(head.get(column).copied()).map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..N).map(width).collect();
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let print = |cells: &mut dyn Iterator<Item = &str>| {
         let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         line(padded.join("  ").trim_end());
     };
-    print(&mut head.into_iter());
+    print(&mut head.iter().copied());
     for row in rows {
-        print(&mut row.iter().map(String::as_str));
+        print(&mut row.as_ref().iter().map(String::as_str));
     }
 }
 

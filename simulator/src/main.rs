@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,9 +16,9 @@ use simulator::{Chaos, Clock, DEFAULT_CLIENT, DEFAULT_SECRET, Fault, Simulator, 
 #[derive(Debug, Parser)]
 #[command(after_help = AFTER_HELP)]
 struct Arguments {
-    /// Where to listen; loopback addresses only
-    #[arg(long, default_value = "127.0.0.1:8765")]
-    listen: SocketAddr,
+    /// Where to listen; loopback addresses only; default 127.0.0.1:8765
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
 
     /// The ten alerts of the demonstration (what happens, too, without --alerts)
     #[arg(long, conflicts_with_all = ["alerts", "devices", "hostile", "storm", "days", "write"])]
@@ -41,7 +41,12 @@ struct Arguments {
     days: Option<u16>,
 
     /// Write the generated records into this folder and end: alerts.jsonl and machines.jsonl, one record a line
-    #[arg(long, value_name = "FOLDER", requires = "alerts")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        requires = "alerts",
+        conflicts_with_all = ["listen", "no_quotas", "fault", "chaos"]
+    )]
     write: Option<PathBuf>,
 
     /// Generate names, titles and command lines that attack whoever prints them
@@ -92,6 +97,9 @@ Examples:
 
 The simulator prints the settings that a client needs and runs until interrupted (Ctrl-C).";
 
+/// Where it listens unless it is told otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
+
 fn probability(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -110,19 +118,20 @@ fn main() -> ExitCode {
             }
         };
     }
-    match run(&arguments) {
+    let listen = arguments.listen.unwrap_or(LISTEN);
+    match run(&arguments, listen) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("cannot listen on {}: {error}", arguments.listen));
+            complain(&format!("cannot listen on {listen}: {error}"));
             ExitCode::from(2)
         }
     }
 }
 
-fn run(arguments: &Arguments) -> std::io::Result<()> {
+fn run(arguments: &Arguments, listen: SocketAddr) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let simulator = Simulator::start_on(world(arguments, now()), arguments.listen).await?;
+        let simulator = Simulator::start_on(world(arguments, now()), listen).await?;
         say(&simulator);
         // An interrupt ends the process; there is nothing to put in order.
         std::future::pending::<()>().await;
@@ -130,8 +139,9 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     })
 }
 
-/// Writes the records as the API prints them, alerts with their evidence.
+/// Writes the records as the API prints them, alerts with their evidence; the folder is made where there is none.
 fn write(folder: &Path, world: &World) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
     write_lines(&folder.join("alerts.jsonl"), &world.alerts)?;
     write_lines(&folder.join("machines.jsonl"), &world.machines)
 }
@@ -187,4 +197,31 @@ fn say(simulator: &Simulator) {
 #[expect(clippy::print_stderr, reason = "the reason why the program ends")]
 fn complain(message: &str) {
     eprintln!("simulator: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(["simulator"].into_iter().chain(words.split(' ')))
+    }
+
+    #[test]
+    fn records_are_written_into_a_folder_that_is_not_there_yet() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let past = folder.path().join("a/past");
+        let arguments = parsed("--alerts 3 --devices 2 --days 30").unwrap();
+        write(&past, &world(&arguments, now())).unwrap();
+        let lines = |file: &str| std::fs::read_to_string(past.join(file)).unwrap().lines().count();
+        assert_eq!((lines("alerts.jsonl"), lines("machines.jsonl")), (3, 2));
+    }
+
+    #[test]
+    fn what_writing_would_pass_over_is_refused() {
+        assert!(parsed("--alerts 3 --write past --hostile --storm --seed 7").is_ok());
+        for more in ["--listen 127.0.0.1:1", "--no-quotas", "--fault *=reset", "--chaos 0.5", "--demo"] {
+            assert!(parsed(&format!("--alerts 3 --write past {more}")).is_err(), "{more}");
+        }
+    }
 }

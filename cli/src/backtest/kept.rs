@@ -32,9 +32,11 @@ pub(crate) enum Line<'a> {
     Alert(Cow<'a, Alert>),
     Read(Span),
     Device(Cow<'a, Device>),
-    /// A page of the device list was read; where the list goes on, if it does.
+    /// A page of the device list was read: where the list goes on, if it does, and how many could not be read.
     Devices {
         next: Option<usize>,
+        #[serde(default)]
+        unreadable: usize,
     },
     /// Everything was read; when.
     Done(Timestamp),
@@ -60,6 +62,8 @@ pub(crate) struct Kept {
     pub(crate) spans: Vec<Span>,
     /// Where the device list is to be read on; none when it has been read.
     pub(crate) next_devices: Option<usize>,
+    /// How many devices could not be read.
+    pub(crate) unreadable_devices: usize,
     pub(crate) done: Option<Timestamp>,
 }
 
@@ -83,6 +87,7 @@ impl Kept {
             order: order.clone(),
             spans: Vec::new(),
             next_devices: Some(0),
+            unreadable_devices: 0,
             done: None,
         };
         if length == 0 {
@@ -154,7 +159,10 @@ impl Kept {
     fn mark(&mut self, line: &Line<'_>) {
         match line {
             Line::Read(span) => self.spans.push(*span),
-            Line::Devices { next } => self.next_devices = *next,
+            Line::Devices { next, unreadable } => {
+                self.next_devices = *next;
+                self.unreadable_devices += unreadable;
+            }
             Line::Done(at) => self.done = Some(*at),
             Line::Begin(_) | Line::Alert(_) | Line::Device(_) => {}
         }
@@ -237,10 +245,10 @@ mod tests {
         let path = folder.path().join("kept.jsonl");
         let mut kept = Kept::open(&path, &order(), false).unwrap();
         assert_eq!(unread(&kept), [(0, 100)]);
-        kept.add(&[span(0, 20), span(50, 60), Line::Devices { next: Some(7) }]).unwrap();
+        kept.add(&[span(0, 20), span(50, 60), Line::Devices { next: Some(7), unreadable: 2 }]).unwrap();
         let again = Kept::open(&path, &Order { to: at(500), ..order() }, false).unwrap();
         assert_eq!(unread(&again), [(20, 50), (60, 100)], "the period stays the one that was begun");
-        assert_eq!((again.next_devices, again.done), (Some(7), None));
+        assert_eq!((again.next_devices, again.unreadable_devices, again.done), (Some(7), 2, None));
         let mut again = Kept::open(&path, &order(), false).unwrap();
         again.add(&[span(10, 120), Line::Done(at(130))]).unwrap();
         assert_eq!((unread(&again), again.done), (vec![], Some(at(130))));

@@ -4,15 +4,16 @@
 
 use super::{
     changes::{Change, Changes},
-    report::{Period, Report, ranked, ranked_days, ranked_kinds},
+    report::{Period, Report},
     simulate::FateWord,
+    tables::{Table, tables},
 };
 use crate::show;
 use askama::Template;
 use jiff::civil::Date;
 use model::one_line;
 
-/// The longest tables; the JSON has everything.
+/// How many rows a table shows; the JSON has all.
 const MOST: usize = 50;
 
 /// The timeline's own measures.
@@ -26,10 +27,11 @@ struct Page {
     missing: Vec<String>,
     fates: Vec<(&'static str, String, usize, &'static str)>,
     bars: Vec<Bar>,
-    most: usize,
+    highest: usize,
     first_day: String,
     last_day: String,
-    tables: Vec<Table>,
+    /// Each with how many of its rows are left out.
+    tables: Vec<(Table, usize)>,
 }
 
 /// A part of a day's column.
@@ -42,13 +44,6 @@ struct Bar {
     title: String,
 }
 
-struct Table {
-    title: &'static str,
-    head: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
-    left: usize,
-}
-
 /// What the timeline shows, from the bottom to the top.
 const SHOWN: [(FateWord, &str); 4] = [
     (FateWord::Isolated, "isolate"),
@@ -59,17 +54,17 @@ const SHOWN: [(FateWord, &str); 4] = [
 
 /// The page; an error is a sentence.
 pub(crate) fn html(period: &Period, report: &Report, changes: Option<&Changes>) -> Result<String, String> {
-    let (bars, most) = bars(report);
+    let (bars, highest) = bars(report);
     let day = |date: Option<&Date>| date.map_or_else(String::new, ToString::to_string);
     let page = Page {
         about: about(period, report, changes),
         missing: period.missing.iter().map(|missing| one_line(missing, 300)).collect(),
         fates: fates(report, changes),
         bars,
-        most,
+        highest,
         first_day: day(report.days.keys().next()),
         last_day: day(report.days.keys().next_back()),
-        tables: tables(report, changes),
+        tables: shown(report, changes),
     };
     page.render().map_err(|error| format!("the page cannot be written: {error}"))
 }
@@ -135,86 +130,19 @@ fn bars(report: &Report) -> (Vec<Bar>, usize) {
     (bars, most)
 }
 
-fn tables(report: &Report, changes: Option<&Changes>) -> Vec<Table> {
-    let mut tables = vec![];
-    if let Some(changes) = changes {
-        tables.push(table(
-            "What changed",
-            &["alert", "title", "device", "old", "new"],
-            changes.alerts.iter().map(changed),
-        ));
-    }
-    let kinds = |kinds| {
-        ranked_kinds(kinds).into_iter().map(|(kind, count)| vec![one_line(kind, 200), count.to_string()])
-    };
-    let number = |number: usize| number.to_string();
-    tables.extend([
-        table(
-            "Days",
-            &["day", "alerts", "isolated", "joined", "held", "proposed", "refused"],
-            ranked_days(report).into_iter().map(|day| {
-                let fates = [
-                    FateWord::Isolated,
-                    FateWord::Joined,
-                    FateWord::Held,
-                    FateWord::Proposed,
-                    FateWord::Refused,
-                ];
-                [day.day.to_string(), number(day.alerts)]
-                    .into_iter()
-                    .chain(fates.map(|fate| number(day.fate(fate))))
-                    .collect()
-            }),
-        ),
-        table(
-            "Devices that would have been isolated",
-            &["device", "id", "isolations", "joined", "held"],
-            ranked(report.isolated_devices.values()).into_iter().map(|of| {
-                vec![
-                    of.name.clone(),
-                    of.device.to_string(),
-                    number(of.isolations),
-                    number(of.joined),
-                    number(of.held),
-                ]
-            }),
-        ),
-        table("Which policies permitted", &["policy", "alerts"], kinds(&report.permitted_by)),
-        table("What policies and guarantees refused", &["policy", "alerts"], kinds(&report.refused_by)),
-        table("What doubts refused", &["doubt", "alerts"], kinds(&report.doubts)),
-        table(
-            "What limits and breakers would have held",
-            &["limit", "alerts", "devices", "first"],
-            ranked(report.held.values()).into_iter().map(|held| {
-                vec![
-                    one_line(&held.gate, 200),
-                    number(held.alerts),
-                    number(held.devices),
-                    show::time(held.first),
-                ]
-            }),
-        ),
-        table(
-            "What no policy spoke to",
-            &["title", "category", "alerts"],
-            ranked(report.silent.values())
-                .into_iter()
-                .map(|silent| vec![silent.title.clone(), silent.category.clone(), number(silent.alerts)]),
-        ),
-    ]);
-    tables.retain(|table| !table.rows.is_empty());
-    tables
+fn shown(report: &Report, changes: Option<&Changes>) -> Vec<(Table, usize)> {
+    changes.and_then(changed).into_iter().chain(tables(report)).map(|table| table.cut(MOST)).collect()
 }
 
-fn changed(change: &Change) -> Vec<String> {
+/// What a changed playbook answers otherwise; none where that is nothing.
+fn changed(changes: &Changes) -> Option<Table> {
+    let head = ["alert", "title", "device", "old", "new"];
+    let table = Table::new("What changed", head, changes.alerts.iter().map(change));
+    (!table.rows.is_empty()).then_some(table)
+}
+
+fn change(change: &Change) -> [String; 5] {
     let said = |side: &super::Side| one_line(&side.said(), 300);
     let (old, new) = (said(&change.old), said(&change.new));
-    vec![change.id.to_string(), change.title.clone(), change.name.clone(), old, new]
-}
-
-fn table(title: &'static str, head: &[&'static str], rows: impl Iterator<Item = Vec<String>>) -> Table {
-    let mut rows: Vec<Vec<String>> = rows.collect();
-    let left = rows.len().saturating_sub(MOST);
-    rows.truncate(MOST);
-    Table { title, head: head.to_vec(), rows, left }
+    [change.id.to_string(), change.title.clone(), change.name.clone(), old, new]
 }

@@ -4,10 +4,13 @@
 //! A file is of one of two kinds: what `kept` writes, or records as Defender's API gives them, one a line or in lists.
 //! Those are decoded by the `defender` crate, as an answer of the service is.
 
-use super::{judge::View, kept::Line};
+use super::{
+    judge::{Devices, View},
+    kept::Line,
+};
 use defender::bodies;
 use jiff::Timestamp;
-use model::{Alert, AlertId, Device, DeviceId, Severity, one_line};
+use model::{Alert, AlertId, Device, Severity, one_line};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use std::{
@@ -53,6 +56,15 @@ pub(crate) struct Found {
     pub(crate) problem: Option<String>,
     /// How many were created before the period.
     pub(crate) left_out: usize,
+}
+
+/// The devices of a file.
+#[derive(Debug, Default)]
+pub(crate) struct FoundDevices {
+    pub(crate) devices: Devices,
+    /// How many records could not be read, and why the first of them could not.
+    pub(crate) unreadable: usize,
+    pub(crate) problem: Option<String>,
 }
 
 /// What has to be known of an alert to put it in order. By the names of `model`, and of the service.
@@ -106,22 +118,33 @@ impl Records<'_> {
         Ok(found)
     }
 
-    /// The devices. An error is a sentence.
-    pub(crate) fn devices(self) -> Result<HashMap<DeviceId, Device>, String> {
-        let mut devices = HashMap::new();
-        self.each(&mut |_, text| {
-            let device = match self.kind {
-                Kind::Service => bodies::machine(text).ok(),
-                Kind::Kept if text.starts_with(b"{\"device\"") => match serde_json::from_slice(text) {
-                    Ok(Line::Device(device)) => Some(device.into_owned()),
-                    Ok(_) | Err(_) => None,
-                },
-                Kind::Kept => None,
-            };
-            // One without a usable id is none that an alert could name.
-            devices.extend(device.map(|device| (device.id.clone(), device)));
+    /// Finds the devices. An error is a sentence.
+    pub(crate) fn devices(self) -> Result<FoundDevices, String> {
+        let mut found = FoundDevices::default();
+        self.each(&mut |_, text| match self.device(text) {
+            Ok(device) => found.devices.extend(device.map(|device| (device.id.clone(), device))),
+            Err(why) => {
+                found.unreadable += 1;
+                found.problem.get_or_insert(why);
+            }
         })?;
-        Ok(devices)
+        Ok(found)
+    }
+
+    /// The device that this is; none where a line keeps something else.
+    fn device(self, text: &[u8]) -> Result<Option<Device>, String> {
+        if self.kind == Kind::Service {
+            let device = bodies::machine(text).map_err(|error| one_line(&error.to_string(), 200))?;
+            return Ok(Some(device));
+        }
+        if !text.starts_with(b"{\"device\"") {
+            return Ok(None);
+        }
+        match serde_json::from_slice(text) {
+            Ok(Line::Device(device)) => Ok(Some(device.into_owned())),
+            Ok(_) => Ok(None),
+            Err(why) => Err(one_line(&why.to_string(), 200)),
+        }
     }
 
     /// Reads the alert at a place.
@@ -150,6 +173,9 @@ impl Records<'_> {
             }
             let alert = bodies::alert(text).map_err(|error| one_line(&error.to_string(), 200))?;
             let Alert { id, severity, created, updated, .. } = alert;
+            if severity.is_none() && created.is_none() && updated.is_none() {
+                return Err("it says neither when it was created nor how severe it is".to_owned());
+            }
             return Ok(Some(Head { id, severity, created, updated }));
         }
         if !text.starts_with(b"{\"alert\"") {
@@ -299,6 +325,17 @@ mod tests {
         assert_eq!(ids, ["da2_2", "da1_1"]);
         assert_eq!(found.unreadable, 2);
         assert!(found.problem.unwrap().contains("id"));
+    }
+
+    #[test]
+    fn what_is_no_device_is_counted_with_the_reason() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("machines.jsonl");
+        let id = "a".repeat(40);
+        std::fs::write(&path, format!("{{\"id\":\"{id}\"}}\nmy notes\n{{\"id\":\"PC1\"}}\n")).unwrap();
+        let found = Records { path: &path, kind: Kind::Service }.devices().unwrap();
+        assert_eq!((found.devices.len(), found.unreadable), (1, 2));
+        assert!(found.problem.is_some());
     }
 
     #[test]

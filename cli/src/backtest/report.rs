@@ -1,6 +1,6 @@
 //! What came of all alerts, counted. Of each alert only what is counted is kept.
 //!
-//! The object is the JSON that `--json` prints; how people read it is `commands::backtest`'s and `page`'s business.
+//! The object is the JSON that `--json` prints; how people read it is the business of `tables`, of the command and of `page`.
 
 use super::{
     judge::{Judged, Verdict},

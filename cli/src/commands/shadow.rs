@@ -8,7 +8,7 @@ mod read;
 
 use crate::{Ending, Reporting, clock, commands::check, desk::At, show};
 use clap::Args;
-use compare::{Both, ByPeople, Cause, Decided, OnlyCordon, OnlyPeople, Opinion, Shadow, Wish, compare};
+use compare::{Both, Cause, Decided, Isolation, OnlyCordon, OnlyPeople, Opinion, Shadow, Wish, compare};
 use credentials::{Connection, Problems};
 use jiff::{SignedDuration, Timestamp};
 use model::{Classification, DeviceId, one_line};
@@ -23,7 +23,8 @@ Examples:
 
 Compared is what Cordon would have isolated, had it not only observed, with the isolations in the tenant that are not its
 own; what lies within 24 hours belongs together. With --stack the state is the stack's, and the tenant is asked by the
-DEFENDER_… settings here: the app that reads is enough. It ends with 1 where not everything could be read.")]
+DEFENDER_… settings here: the app that reads is enough, and at most half of its quota is used. It ends with 1 where not
+everything could be read.")]
 pub(crate) struct ShadowCommand {
     /// How many days back
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=180))]
@@ -173,7 +174,7 @@ fn against(decided: &Decided) -> String {
     one_line(&all, 80)
 }
 
-fn by(people: &ByPeople) -> String {
+fn by(people: &Isolation) -> String {
     one_line(people.by.as_deref().unwrap_or("not said"), 40)
 }
 

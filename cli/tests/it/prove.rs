@@ -35,7 +35,7 @@ fn what_is_proved_ends_well() {
     let site =
         with_policy(&format!("{HIGH}{}", WORKSTATIONS.replace("only-workstations", "others-need-a-person")));
     let text = site.cordon(&["prove"]).well();
-    assert!(text.contains("proved: no policy permits what one of the 1 guarantees forbids"), "{text}");
+    assert!(text.contains("proved: no policy permits what the guarantee forbids"), "{text}");
     assert!(text.contains("none of the 3 policies and guarantees can err"), "{text}");
     let json = site.cordon(&["prove", "--json"]).json();
     assert_eq!((&json["proved"], &json["findings"]), (&true.into(), &serde_json::json!([])));
@@ -63,6 +63,15 @@ fn a_violated_guarantee_needs_attention_and_is_shown_by_an_example() {
     assert_eq!(found["permitted_by"][0]["id"], "isolate-high");
     assert_eq!(found["disagreement"], serde_json::Value::Null);
     assert!(found["example"]["attributes"].as_array().unwrap().len() > 40, "all attributes are there");
+}
+
+#[test]
+fn without_a_guarantee_nothing_is_promised_and_that_needs_attention() {
+    let mut site = with_policy(HIGH);
+    site.write_playbook("guarantees.cedar", "");
+    let ended = site.cordon(&["prove"]);
+    ended.complains(1, &["guarantees.cedar"]);
+    assert!(!ended.stdout.contains("proved: no policy permits"), "{}", ended.stdout);
 }
 
 #[test]

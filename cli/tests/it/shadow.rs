@@ -134,7 +134,7 @@ fn what_both_did_what_only_one_did_and_what_is_too_early_to_tell_are_told_apart(
     // In few calls, and nothing but reads.
     assert!(site.effects().is_empty());
     let calls = site.simulator.journal().iter().filter(|entry| entry.route.starts_with("GET")).count();
-    assert_eq!(calls, 2, "{:?}", site.simulator.journal());
+    assert_eq!(calls, 3, "the actions, a week of alerts, and a day: {:?}", site.simulator.journal());
     site.assert_well_behaved();
 
     let text = site.cordon(&["shadow"]).well();
@@ -221,6 +221,21 @@ fn what_could_not_be_read_is_said_and_ends_with_1() {
     ended.complains(1, &["1 alert(s) of the tenant could not be read"]);
     let shadow = ended.json();
     assert_eq!((&shadow["counts"]["not_yet"], shadow["partial"].as_array().unwrap().len()), (&json!(1), 1));
+}
+
+#[test]
+fn a_service_that_fails_for_a_moment_is_asked_again_and_what_it_does_not_give_is_said() {
+    let site = Site::new(one_high());
+    site.cordon(&["run", "--once"]).well();
+    let fails = |times| Fault::once("GET alerts", FaultKind::ServerError(503)).times(times);
+    site.simulator.with(|world| world.faults.push(fails(1)));
+    assert_eq!(site.shadow()["counts"]["not_yet"], 1);
+    // The first week cannot be read, the day after it can.
+    site.simulator.with(|world| world.faults = vec![fails(4)]);
+    let ended = site.cordon(&["shadow", "--json"]);
+    ended.complains(1, &["the alerts last updated from", "503"]);
+    let shadow = ended.json();
+    assert_eq!(shadow["not_yet"][0]["alerts"][0]["now"]["status"], "New", "{shadow}");
 }
 
 #[test]

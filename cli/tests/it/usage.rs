@@ -2,13 +2,16 @@
 
 use crate::site::Site;
 
-const EVERY: [&str; 19] = [
-    "backtest",
+const EVERY: [&str; 22] = [
     "demo",
     "run",
     "check",
     "status",
     "explain",
+    "test-playbook",
+    "prove",
+    "backtest",
+    "shadow",
     "isolated",
     "isolate",
     "release",
@@ -43,6 +46,10 @@ fn the_help_teaches_every_command_setting_and_exit_code() {
         "run",
         "check",
         "explain",
+        "test-playbook",
+        "prove",
+        "backtest",
+        "shadow",
         "status",
         "isolated",
         "isolate",

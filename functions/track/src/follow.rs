@@ -312,11 +312,7 @@ impl Track {
     /// Remembers as whom the service notes what Cordon asks for.
     async fn learn(&self, action: &MachineAction, now: Timestamp) -> Result<(), TrackError> {
         match &action.requestor {
-            Some(requestor)
-                if action.comment.as_deref().is_some_and(|comment| comment.contains("[cordon:")) =>
-            {
-                self.remember_requestor(requestor, now).await
-            }
+            Some(requestor) if action.is_by_cordon() => self.remember_requestor(requestor, now).await,
             _ => Ok(()),
         }
     }

@@ -52,6 +52,11 @@ impl MachineAction {
         self.comment.as_deref().is_some_and(|comment| comment.contains(&claim.marker()))
     }
 
+    /// Whether Cordon has asked for it, under whatever claim. Where people ask, the comment may be theirs: this is no proof.
+    pub fn is_by_cordon(&self) -> bool {
+        self.comment.as_deref().is_some_and(|comment| comment.contains(ClaimId::MARK))
+    }
+
     /// Whether it may still change: `Pending`, `InProgress`, or a status that this version does not know.
     pub fn is_open(&self) -> bool {
         match self.status {

@@ -143,9 +143,12 @@ impl ClaimId {
         ClaimId(digest(&parts))
     }
 
+    /// What every marker begins with.
+    pub(crate) const MARK: &str = "[cordon:";
+
     /// The marker that stands in a machine action's comment.
     pub fn marker(&self) -> String {
-        format!("[cordon:{}]", self.0)
+        format!("{}{}]", ClaimId::MARK, self.0)
     }
 }
 

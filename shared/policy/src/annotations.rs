@@ -7,7 +7,7 @@ use crate::{
     rules::{Effect, Kind, Rule},
 };
 use cedar_policy::Policy;
-use model::{IsolationType, Mode};
+use model::{BY_HAND, IsolationType, Mode};
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// The annotations that mean something.
@@ -83,7 +83,7 @@ impl<'a> Above<'a> {
         }
     }
 
-    /// The id, where there is one that no other policy of the file has.
+    /// The id, where there is one that nothing else has.
     fn id(&mut self, others: &[Rule]) -> Option<&'a str> {
         let Some(id) = self.value("id").filter(|id| !id.is_empty()) else {
             let hint = "write a short name above it, such as @id(\"isolate-high\")";
@@ -92,6 +92,11 @@ impl<'a> Above<'a> {
         };
         if let Some(twin) = others.iter().find(|other| other.id == id) {
             self.problem("id", format!("the `@id` `{id}` is taken: line {} has it too", twin.line), None);
+            return None;
+        }
+        if id == BY_HAND {
+            let what = format!("the `@id` `{id}` stands for what a person has ordered");
+            self.problem("id", what, Some("choose another name, such as @id(\"ask-a-person\")"));
             return None;
         }
         Some(id)

@@ -113,16 +113,21 @@ impl Mistake {
     fn follows_from(&self, other: &Mistake) -> bool {
         let says = |words: &[&str]| words.iter().any(|word| self.said.contains(word));
         let is_a_cause = [UNKNOWN, "unrecognized", "not found"].iter().any(|word| other.said.contains(word));
-        let never = says(&["policy is impossible", "unable to find an applicable action"]);
+        let never = says(&["policy is impossible", NO_ACTION]);
+        let no_action = says(&["policy is impossible"]) && other.said.contains(NO_ACTION);
         let is_within = (self.start..self.end).contains(&other.start);
         // Of `a.b.c` the hint on `c` says what has to be asked for `b` too.
         let is_longer = |of: &Mistake| attribute_of(&of.said).map_or(0, |path| path.len());
         let optional = "optional attribute";
         let both_optional = says(&[optional]) && other.said.contains(optional);
         (never && is_a_cause && is_within)
+            || (no_action && is_within)
             || (both_optional && self.start == other.start && is_longer(other) > is_longer(self))
     }
 }
+
+/// Part of what Cedar says about a policy whose scope no action fits.
+const NO_ACTION: &str = "unable to find an applicable action";
 
 /// Part of what is said about a `has` that asks for nothing.
 const UNKNOWN: &str = "is always answered with no";
@@ -143,6 +148,8 @@ fn of_schema(source: Source<'_>, mistake: Mistake) -> Mistake {
         Some(WORDS.nearest_action(word))
     } else if let Some(word) = quoted(said, "unrecognized entity type `") {
         Some(hint(word, &WORDS.entities()))
+    } else if said.contains(NO_ACTION) {
+        WORDS.of_group(marked)
     } else if said.ends_with("expected Long but saw String") && marked.ends_with(".severity") {
         Some("the severity as a number is `resource.severityLevel`, 0 to 4".to_owned())
     } else if said.contains("expected an entity but saw String") {
@@ -356,6 +363,25 @@ impl Words {
             hint.replace(&format!("`{action}`"), &format!("`Action::\"{action}\"`"))
         };
         actions.iter().fold(hint(word, &actions), whole)
+    }
+
+    /// What to write instead of a group where an action should stand. `marked` is the policy.
+    fn of_group(&self, marked: &str) -> Option<String> {
+        let actions = self.0.pointer("//actions")?.as_object()?;
+        let is_group = |action: &Value| {
+            action.pointer("/appliesTo/principalTypes").and_then(Value::as_array).is_some_and(Vec::is_empty)
+        };
+        let mut groups = actions.iter().filter(|(_, action)| is_group(action)).map(|(name, _)| name);
+        let group = groups.find(|group| marked.contains(&format!("Action::\"{group}\"")))?;
+        let belongs = |action: &Value| {
+            let of = action.get("memberOf").and_then(Value::as_array);
+            of.into_iter().flatten().any(|of| of.get("id").and_then(Value::as_str) == Some(group))
+        };
+        Some(if actions.values().any(belongs) {
+            format!("`{group}` is a group of actions: write `action in Action::\"{group}\"`")
+        } else {
+            format!("no action belongs to the group `{group}` yet")
+        })
     }
 
     fn entities(&self) -> Vec<&str> {

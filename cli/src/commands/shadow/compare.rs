@@ -92,9 +92,9 @@ pub(super) struct Cause {
     pub(super) now: Option<AlertNow>,
 }
 
-/// An isolation that was asked for, and not by Cordon.
+/// An isolation that was asked for in the tenant.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct ByPeople {
+pub(super) struct Isolation {
     pub(super) action: ActionId,
     pub(super) at: Timestamp,
     pub(super) by: Option<String>,
@@ -105,7 +105,7 @@ pub(super) struct ByPeople {
 pub(super) struct Both {
     #[serde(flatten)]
     pub(super) wish: Wish,
-    pub(super) people: ByPeople,
+    pub(super) people: Isolation,
     /// How much later people were; less than nought where they were earlier.
     pub(super) later_seconds: i64,
 }
@@ -132,7 +132,7 @@ pub(super) struct OnlyCordon {
 pub(super) struct OnlyPeople {
     pub(super) device: DeviceId,
     pub(super) device_name: Option<String>,
-    pub(super) people: ByPeople,
+    pub(super) people: Isolation,
     /// What Cordon had decided about this device's alerts in the day before, the latest of each.
     pub(super) decided: Vec<Instead>,
 }
@@ -160,7 +160,7 @@ pub(super) fn compare(read: &Read, from: Timestamp, now: Timestamp) -> Shadow {
         if let Some(people) = read.isolation_near(&wish.device, wish.at, is_by_people) {
             let later_seconds = people.at.duration_since(wish.at).as_secs();
             shadow.both.push(Both { wish, people, later_seconds });
-        } else if read.isolation_near(&wish.device, wish.at, is_by_cordon).is_some() {
+        } else if read.isolation_near(&wish.device, wish.at, MachineAction::is_by_cordon).is_some() {
             // By another policy Cordon has done it itself: nothing differs.
         } else if now.duration_since(wish.at) < APART {
             shadow.not_yet.push(wish);
@@ -212,16 +212,16 @@ impl Read {
     fn isolations(
         &self,
         is_meant: fn(&MachineAction) -> bool,
-    ) -> impl Iterator<Item = (&DeviceId, ByPeople)> {
+    ) -> impl Iterator<Item = (&DeviceId, Isolation)> {
         let meant = self.actions.iter().filter(move |action| is_isolation(action) && is_meant(action));
         meant.filter_map(|action| {
-            let people = ByPeople {
+            let isolation = Isolation {
                 action: action.id.clone(),
                 at: action.created?,
                 by: action.requestor.clone(),
                 status: action.status.clone(),
             };
-            Some((action.device.as_ref()?, people))
+            Some((action.device.as_ref()?, isolation))
         })
     }
 
@@ -231,9 +231,9 @@ impl Read {
         device: &DeviceId,
         at: Timestamp,
         is_meant: fn(&MachineAction) -> bool,
-    ) -> Option<ByPeople> {
+    ) -> Option<Isolation> {
         let about = self.isolations(is_meant).filter(|(of, _)| *of == device).map(|(_, isolation)| isolation);
-        let distance = |isolation: &ByPeople| isolation.at.duration_since(at).abs();
+        let distance = |isolation: &Isolation| isolation.at.duration_since(at).abs();
         about
             .filter(|one| distance(one) <= APART || (one.at < at && !self.is_released(device, one.at, at)))
             .min_by_key(distance)
@@ -294,12 +294,8 @@ fn is_isolation(action: &MachineAction) -> bool {
     action.kind == ActionKind::Isolate && action.status != ActionStatus::Cancelled
 }
 
-fn is_by_cordon(action: &MachineAction) -> bool {
-    action.comment.as_deref().is_some_and(|comment| comment.contains("[cordon:"))
-}
-
 fn is_by_people(action: &MachineAction) -> bool {
-    !is_by_cordon(action)
+    !action.is_by_cordon()
 }
 
 /// One true alert is enough.

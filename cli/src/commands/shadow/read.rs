@@ -2,15 +2,21 @@
 //! and the alerts as they stand from the tenant, in few calls.
 
 use super::compare::{APART, AlertNow, Decided, Judged, Read};
-use crate::{Ending, clock, desk::Desk, settings::refused, show};
-use defender::{AlertPage, ApiError, Call, Next, Portion, Reader, Window, after};
+use crate::{
+    Ending,
+    desk::Desk,
+    settings::refused,
+    show,
+    walk::{Collect, Lack, Walk, call},
+};
+use defender::{AlertPage, ApiError, Portion, Reader, Window};
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use model::{Alert, AlertId, DeviceId, Effect, MachineAction, one_line};
 use ports::{CaseRow, Expect, Observed, StateError};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// How long one call may take, retries included.
-const BUDGET: SignedDuration = SignedDuration::from_secs(70);
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 /// How far back machine actions are listed: a device that was isolated before may be so still.
 const REACH: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -38,11 +44,7 @@ pub(super) async fn read(
     show::progress("listing machine actions …");
     let actions = actions(reader, earlier(from, REACH)).await?;
     show::progress("listing alerts …");
-    let mut partial = Vec::new();
-    let mut listed = Listed::default();
-    if let Err(error) = list(reader, Window { from: before, to: now }, &mut listed).await {
-        partial.push(format!("not every alert could be listed: {error}"));
-    }
+    let (listed, mut partial) = alerts(reader, Window { from: before, to: now }).await;
     show::progress("");
     if listed.unreadable > 0 {
         partial.push(format!("{} alert(s) of the tenant could not be read", listed.unreadable));
@@ -89,52 +91,29 @@ async fn actions(reader: &Reader, since: Timestamp) -> Result<Vec<MachineAction>
     })
 }
 
-/// A window of alerts, whole: by the rule by which poll reads one.
-async fn list(reader: &Reader, window: Window, listed: &mut Listed) -> Result<(), ApiError> {
-    let mut windows = vec![window];
-    while let Some(window) = windows.pop() {
-        let page = reader.alerts(window, 0, Portion::Bare, call()).await?;
-        let next = after(window, &page);
-        let returned = page.returned;
-        listed.take(page);
-        match next {
-            Next::Complete => {}
-            Next::From(from) => windows.push(Window { from, ..window }),
-            Next::Halves(first, second) => windows.extend([second, first]),
-            Next::WithinTick(tick) => {
-                list_tick(reader, tick, returned, listed).await?;
-                if tick.to < window.to {
-                    windows.push(Window { from: tick.to, ..window });
-                }
-            }
-        }
-    }
-    Ok(())
+/// The alerts of a window, and what of it could not be read, a sentence each.
+async fn alerts(reader: &Reader, window: Window) -> (Listed, Vec<String>) {
+    let mut listed = Listed::default();
+    let mut walk = Walk::new(reader, Portion::Bare);
+    let read = walk.alerts(vec![window], &mut listed).await;
+    let stopped = read.err().map(|error| format!("not every alert could be listed: {error}"));
+    (listed, walk.missed.into_iter().chain(stopped).collect())
 }
 
-/// What is left of an instant that filled a page.
-async fn list_tick(reader: &Reader, tick: Window, first: usize, listed: &mut Listed) -> Result<(), ApiError> {
-    let mut skip = first;
-    loop {
-        let page = reader.alerts(tick, skip, Portion::Bare, call()).await?;
-        let (returned, is_full) = (page.returned, page.full);
-        listed.take(page);
-        skip += returned;
-        if !is_full || returned == 0 {
-            return Ok(());
-        }
-    }
-}
-
-impl Listed {
-    fn take(&mut self, page: AlertPage) {
-        self.unreadable += page.unreadable.len();
+impl Collect for Listed {
+    fn take(&mut self, page: AlertPage) -> io::Result<()> {
         for alert in page.alerts {
             let device = alert.device.as_ref().and_then(|device| device.id());
             self.on.extend(device.map(|device| (alert.id.clone(), device.clone())));
             let Alert { id, severity, status, classification, .. } = alert;
             self.alerts.insert(id, AlertNow { severity, status, classification });
         }
+        Ok(())
+    }
+
+    fn has_read(&mut self, _: Window, lack: Lack) -> io::Result<()> {
+        self.unreadable += lack.unreadable;
+        Ok(())
     }
 }
 
@@ -173,8 +152,4 @@ fn in_short(row: CaseRow) -> Option<Judged> {
         alert: row.last.alert.id,
         decisions: decisions.collect(),
     })
-}
-
-fn call() -> Call {
-    Call { now: clock::now(), budget: BUDGET }
 }

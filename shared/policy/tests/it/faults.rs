@@ -554,3 +554,19 @@ fn a_policy_of_too_many_conditions_in_a_row_is_refused_wherever_it_is_read() {
     let decision = Story::new().by(&own(&policy(&most)));
     assert!(decision.doubts.is_empty(), "{:?}", decision.doubts);
 }
+
+#[test]
+fn a_group_where_an_action_should_stand_is_told_from_an_action() {
+    let of = |scope: &str| {
+        let policy = format!("@id(\"a\")\n@reason(\"r\")\nforbid (principal, action {scope}, resource);");
+        faults("", &policy, "")
+    };
+    let found = of("== Action::\"cutOff\"");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("hint: `cutOff` is a group of actions: write `action in Action::\"cutOff\"`"),
+        "{found:?}"
+    );
+    let found = of("in Action::\"investigate\"");
+    assert!(found[0].contains("hint: no action belongs to the group `investigate` yet"), "{found:?}");
+}

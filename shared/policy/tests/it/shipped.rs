@@ -9,7 +9,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{Answer, Mode};
-use policy::{Decoders, Playbook, Texts};
+use policy::{Decoders, Playbook, Rule, Texts};
 use std::{collections::BTreeSet, path::PathBuf};
 
 /// What stands before each line of an example that is switched off.
@@ -281,5 +281,28 @@ fn the_guide_walks_through_what_really_happens() {
     assert!(Playbook::parse(&texts).is_ok_and(|playbook| playbook.guarantees().len() == 9));
     for case in &cases {
         assert_eq!(playbook.try_case(case).differences, [], "{}", case.name);
+    }
+}
+
+#[test]
+fn the_guide_counts_the_policies_and_names_their_lines_as_they_are() {
+    let guide = guide();
+    let [_, rule] = blocks(&guide, "cedar", "vip-at-night-needs-a-call")[..] else { panic!("{guide}") };
+    let playbook = with_the_guides(rule).unwrap_or_else(|problems| panic!("{problems}"));
+    let all = playbook.policies().len() + playbook.guarantees().len();
+    let line = |file: &str, rules: &[Rule], id: &str| {
+        let rule = rules.iter().find(|rule| rule.id == id).unwrap();
+        format!("`{id}` ({file}, line {})", rule.line)
+    };
+    for said in [
+        format!("my-playbook, {} policies", switched_on(&[]).policies().len()),
+        format!("one of the {} guarantees forbids", playbook.guarantees().len()),
+        format!("none of the {all} policies and guarantees can err"),
+        format!("2 findings in {all} policies and guarantees"),
+        line("policy.cedar", playbook.policies(), "isolate-high"),
+        line("policy.cedar", playbook.policies(), "server-needs-a-person"),
+        line("guarantees.cedar", playbook.guarantees(), "only-known-workstations"),
+    ] {
+        assert!(guide.contains(&said), "the guide does not say: {said}");
     }
 }

@@ -79,7 +79,10 @@ const TRUE: [(&str, &str); 59] = [
     ("resource.firstSeenObserving", " == false"),
     ("resource.user.name", r#" == "ada""#),
     ("resource.user.domain", r#" == "example""#),
-    ("resource.users", r#" == ["ada", "example\\ada", "svc-backup", "contoso\\svc-backup", "svc@contoso.com"]"#),
+    (
+        "resource.users",
+        r#" == ["ada", "example\\ada", "svc-backup", "contoso\\svc-backup", "svc@contoso.com"]"#,
+    ),
     ("resource.usersListed", r#" == ["board"]"#),
     ("resource.evidence.truncated", " == false"),
     ("resource.evidence.kinds", r#" == ["file", "ip", "url", "user"]"#),
@@ -120,15 +123,10 @@ const TRUE: [(&str, &str); 59] = [
 
 /// What has to be asked first, for an attribute and for each record that it stands in.
 fn guard(path: &str, attributes: &BTreeSet<Attribute>) -> String {
-    let mut guard = String::new();
-    let ends = path.match_indices('.').skip(1).map(|(end, _)| end).chain([path.len()]);
-    for part in ends.map(|end| &path[..end]) {
-        if attributes.iter().any(|(name, _, may_be_missing)| name == part && *may_be_missing) {
-            let (record, word) = part.rsplit_once('.').unwrap();
-            guard += &format!("{record} has {word} && ");
-        }
-    }
-    guard
+    let Some((record, word)) = path.rsplit_once('.') else { return String::new() };
+    let may_be_missing = attributes.iter().any(|(name, _, may_be_missing)| name == path && *may_be_missing);
+    let own = if may_be_missing { format!("{record} has {word} && ") } else { String::new() };
+    guard(record, attributes) + &own
 }
 
 #[test]
@@ -145,7 +143,8 @@ fn a_policy_can_ask_for_everything_that_the_schema_names() {
         open_isolation: Some(true),
         ..Surroundings::default()
     };
-    let list = |name, what| format!("[[lists]]\nname = \"{name}\"\nowner = \"o\"\nreview_by = 2027-01-01\n{what}\n");
+    let list =
+        |name, what| format!("[[lists]]\nname = \"{name}\"\nowner = \"o\"\nreview_by = 2027-01-01\n{what}\n");
     let assets = list("board", "users = [\"ada\"]") + &list("ring", "tags = [\"Finance\"]");
     let settings = "mode = \"enforce\"\ntime_zone = \"Pacific/Kiritimati\"";
     let isolates = |condition: &str| {

@@ -6,19 +6,32 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 
 /// Half of the documented 100 calls a minute and 1,500 an hour.
-const SPANS: [(SignedDuration, usize); 2] =
-    [(SignedDuration::from_mins(1), 50), (SignedDuration::from_hours(1), 750)];
+const SPANS: &[(SignedDuration, usize)] =
+    &[(SignedDuration::from_mins(1), 50), (SignedDuration::from_hours(1), 750)];
 
-/// The calls of the last hour.
-#[derive(Debug, Default)]
+/// The calls of the last hour, and how many there may be within which time.
+#[derive(Debug)]
 pub(crate) struct Pace {
     made: VecDeque<Timestamp>,
+    spans: &'static [(SignedDuration, usize)],
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { made: VecDeque::new(), spans: SPANS }
+    }
 }
 
 impl Pace {
+    /// A pace of a test's own, which cannot wait for minutes.
+    #[cfg(test)]
+    pub(crate) fn of(spans: &'static [(SignedDuration, usize)]) -> Pace {
+        Pace { spans, ..Pace::default() }
+    }
+
     /// How long to wait before the next call.
     pub(crate) fn wait(&self, now: Timestamp) -> SignedDuration {
-        let waits = SPANS.iter().filter_map(|(span, most)| {
+        let waits = self.spans.iter().filter_map(|(span, most)| {
             // The call after which there is room once it is older than the span.
             let first = self.made.len().checked_sub(*most).and_then(|index| self.made.get(index))?;
             Some(span.saturating_sub(now.duration_since(*first)))
