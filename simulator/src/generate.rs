@@ -200,6 +200,8 @@ fn machine(rng: &mut Rng, number: usize, options: &GenerateOptions) -> Machine {
     let is_server = platform.is_none_or(|platform| platform.contains("Server") || platform == "Linux");
     let machine = if is_server { machine.group(141, "Servers") } else { machine.group(140, "Workstations") };
     let machine = if rng.u8(..20) == 0 { machine.tag("cordon-exclude") } else { machine };
+    // One in sixteen, without drawing: a seed stays the tenant that it was.
+    let machine = if machine.id.ends_with('7') { machine.tag("vip") } else { machine };
     if options.hostile && rng.u8(..8) == 0 { machine.tag(hostile(rng)) } else { machine }
 }
 

@@ -1,4 +1,5 @@
-//! What one playbook answers otherwise than another: counts before and after, and each alert whose answer differs.
+//! What comes out otherwise by one playbook than by another: counts before and after, and each alert that differs in its
+//! answer, in the kind of isolation, or in what limits make of it.
 
 use super::{
     judge::{Judged, Verdict},
@@ -17,11 +18,11 @@ pub(crate) struct Changes {
     pub(crate) digest: String,
     /// By what would have become of it: old and new.
     pub(crate) fates: BTreeMap<FateWord, [usize; 2]>,
-    /// Each alert whose answer differs.
+    /// Each alert that differs.
     pub(crate) alerts: Vec<Change>,
 }
 
-/// One alert whose answer differs.
+/// One alert that differs.
 #[derive(Debug, Serialize)]
 pub(crate) struct Change {
     pub(crate) id: AlertId,
@@ -38,6 +39,7 @@ pub(crate) struct Change {
 pub(crate) struct Side {
     pub(crate) answer: &'static str,
     pub(crate) mode: &'static str,
+    pub(crate) isolation_type: &'static str,
     pub(crate) fate: FateWord,
     pub(crate) permitted_by: Vec<String>,
     pub(crate) forbidden_by: Vec<String>,
@@ -49,6 +51,7 @@ impl Side {
         Side {
             answer: verdict.answer.as_str(),
             mode: verdict.mode.as_str(),
+            isolation_type: verdict.isolation_type.as_str(),
             fate: fate.word(),
             permitted_by: verdict.permitted_by.clone(),
             forbidden_by: verdict.forbidden_by.clone(),
@@ -66,22 +69,28 @@ impl Side {
             list("doubt:", &self.doubts),
         ];
         let why: Vec<String> = why.into_iter().flatten().collect();
-        let answer = if self.mode == "observe" && self.answer == "isolate" {
-            "isolate (observed)"
-        } else {
-            self.answer
+        let kind = (self.answer == "isolate").then_some(self.isolation_type);
+        let fate = match self.fate {
+            FateWord::Held => Some("held by a limit"),
+            FateWord::Joined => Some("isolated already"),
+            FateWord::Observed => Some("only observed"),
+            FateWord::NotAsked => Some("not asked: isolated already"),
+            FateWord::Isolated | FateWord::Proposed | FateWord::Refused | FateWord::Nothing => None,
         };
-        if why.is_empty() { answer.to_owned() } else { format!("{answer} ({})", why.join("; ")) }
+        let parts: Vec<&str> = std::iter::once(self.answer).chain(kind).chain(fate).collect();
+        let answer = parts.join(", ");
+        if why.is_empty() { answer } else { format!("{answer} ({})", why.join("; ")) }
     }
 }
 
 impl Changes {
-    /// Looks whether the two, old and new, say the same of an alert.
+    /// Looks whether the same comes of an alert by the two, old and new.
     pub(crate) fn add(&mut self, judged: &Judged, old: (&Verdict, &Fate), new: (&Verdict, &Fate)) {
-        let said = |verdict: &Verdict| {
-            (verdict.answer, verdict.answer == model::Answer::Isolate && verdict.mode == model::Mode::Observe)
+        let gist = |(verdict, fate): (&Verdict, &Fate)| {
+            let isolates = verdict.answer == model::Answer::Isolate;
+            (verdict.answer, isolates.then_some((verdict.mode, verdict.isolation_type)), fate.word())
         };
-        if said(old.0) == said(new.0) {
+        if gist(old) == gist(new) {
             return;
         }
         self.alerts.push(Change {

@@ -8,7 +8,7 @@ use super::records::{Place, Records};
 use jiff::{SignedDuration, Timestamp};
 use model::{
     Alert, AlertId, AlertStatus, Answer, Device, DeviceFact, DeviceId, DeviceRef, EvidenceIdentity,
-    FirstSeen, Mode, PolicyNote, one_line,
+    FirstSeen, IsolationType, Mode, PolicyNote, one_line,
 };
 use policy::{Case, Playbook, Surroundings};
 use ports::{Announced, Wish};
@@ -111,6 +111,7 @@ pub(crate) struct Judged {
 pub(crate) struct Verdict {
     pub(crate) answer: Answer,
     pub(crate) mode: Mode,
+    pub(crate) isolation_type: IsolationType,
     pub(crate) permitted_by: Vec<String>,
     pub(crate) forbidden_by: Vec<String>,
     pub(crate) doubts: Vec<String>,
@@ -219,6 +220,7 @@ impl Verdict {
         Verdict {
             answer: decision.answer,
             mode: decision.mode,
+            isolation_type: decision.isolation_type,
             permitted_by: ids(decision.permitted_by),
             forbidden_by: ids(decision.forbidden_by),
             doubts: decision.doubts,

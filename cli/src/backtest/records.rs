@@ -18,6 +18,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    ops::Range,
     path::Path,
 };
 
@@ -86,8 +87,13 @@ struct KeptHead {
 
 impl Records<'_> {
     /// Finds the alerts, in the order in which they are judged. Where one comes more than once, what was updated last
-    /// counts. `since`: those created before it are left out. An error is a sentence.
-    pub(crate) fn find(self, view: View, since: Option<Timestamp>, now: Timestamp) -> Result<Found, String> {
+    /// counts. `within`: those created before it, or not before its end, are left out. An error is a sentence.
+    pub(crate) fn find(
+        self,
+        view: View,
+        within: Option<&Range<Timestamp>>,
+        now: Timestamp,
+    ) -> Result<Found, String> {
         let mut found = Found::default();
         let mut latest: HashMap<AlertId, (Head, Place)> = HashMap::new();
         self.each(&mut |from, text| match self.head(text) {
@@ -105,8 +111,9 @@ impl Records<'_> {
             }
         })?;
         let all = latest.len();
-        let is_in =
-            |head: &Head| head.created.is_none_or(|created| since.is_none_or(|since| created >= since));
+        let is_in = |head: &Head| {
+            head.created.is_none_or(|created| within.is_none_or(|within| within.contains(&created)))
+        };
         let mut alerts: Vec<(Head, Place)> = latest.into_values().filter(|(head, _)| is_in(head)).collect();
         found.left_out = all - alerts.len();
         // Of those that are judged at one time, the most severe first, as `poll` announces them.

@@ -192,6 +192,7 @@ mod tests {
     fn alert(number: u32, at: Timestamp, answer: Answer) -> Judged {
         let verdict = Verdict {
             answer,
+            isolation_type: model::IsolationType::Full,
             mode: Mode::Enforce,
             permitted_by: vec![],
             forbidden_by: vec![],

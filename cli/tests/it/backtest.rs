@@ -374,10 +374,28 @@ fn a_device_is_isolated_once_for_several_alerts() {
 }
 
 #[test]
+fn another_kind_of_isolation_and_a_limit_are_changes_too() {
+    let mut site = Site::new(everything_small());
+    let shipped = fs::read_to_string(format!("{SHIPPED}/policy.cedar")).unwrap();
+    let named = "@id(\"isolate-high\")";
+    assert!(shipped.contains(named));
+    let selective = shipped.replacen(named, &format!("{named}\n@isolationType(\"Selective\")"), 1);
+    site.write_playbook("policy.cedar", &selective);
+    let asked = ["backtest", "--days", "1", "--against", SHIPPED];
+    let text = site.cordon(&asked).well();
+    assert!(text.contains("old  isolate, Full (") && text.contains("new  isolate, Selective ("), "{text}");
+
+    site.write_playbook("policy.cedar", &shipped);
+    site.write_playbook("playbook.toml", "[limits]\nper_hour = 0");
+    let text = site.cordon(&asked).well();
+    assert!(text.contains("new  isolate, Full, held by a limit ("), "{text}");
+}
+
+#[test]
 fn only_what_changes_against_another_playbook_is_shown() {
     let site = Site::new(everything_small());
     let same = site.cordon(&["backtest", "--days", "1", "--against", SHIPPED]).well();
-    assert!(same.contains("No alert would have been answered otherwise."), "{same}");
+    assert!(same.contains("No alert would have come out otherwise."), "{same}");
 
     let mut site = site;
     let shipped = fs::read_to_string(format!("{SHIPPED}/policy.cedar")).unwrap();
@@ -388,9 +406,9 @@ fn only_what_changes_against_another_playbook_is_shown() {
     let asked = ["backtest", "--days", "1", "--against", SHIPPED];
     let text = site.cordon(&asked).well();
     for words in [
-        "1 alert(s) would have been answered otherwise",
+        "1 alert(s) would have come out otherwise",
         ALERT,
-        "old  isolate (for: isolate-high)",
+        "old  isolate, Full (for: isolate-high)",
         "hands-off",
     ] {
         assert!(text.contains(words), "`{words}` in {text}");

@@ -292,7 +292,7 @@ impl Respond {
         let failed = match self.heard(&held.value, answer) {
             Heard::Ours(action) => return self.requested(work, held, fresh, &action).await,
             Heard::Others(action) => return self.adopt(work, device, Some(held), fresh, &action).await,
-            Heard::Nothing(why) => return self.is_unknown(work, device, held, &why).await,
+            Heard::Nothing(why) => return Box::pin(self.is_unknown(work, device, held, &why)).await,
             Heard::No(error) => error,
         };
         let why = failed.to_string();
@@ -304,7 +304,7 @@ impl Respond {
         // "Already in progress" comes as a 400 whose code is not documented: look rather than guess.
         if let ApiError::BadRequest(_) = failed {
             let Ok(actions) = self.reader.actions_of(device, work.call()).await else {
-                return self.is_unknown(work, device, held, &why).await;
+                return Box::pin(self.is_unknown(work, device, held, &why)).await;
             };
             if let Standing::Isolating(action) | Standing::Isolated(action) = standing(&actions, work.now) {
                 return self.adopt(work, device, Some(held), fresh, action).await;

@@ -74,10 +74,10 @@ fn print_changes(changes: &Changes) {
     show::table(["alerts", "old", "new"], &rows);
     show::line("");
     if changes.alerts.is_empty() {
-        show::line("No alert would have been answered otherwise.");
+        show::line("No alert would have come out otherwise.");
         return;
     }
-    show::line(&format!("{} alert(s) would have been answered otherwise:", changes.alerts.len()));
+    show::line(&format!("{} alert(s) would have come out otherwise:", changes.alerts.len()));
     for change in changes.alerts.iter().take(MOST_CHANGES) {
         show::line(&format!("{}  {}  on {}", change.id, change.title, change.name));
         show::line(&format!("  old  {}", one_line(&change.old.said(), 300)));

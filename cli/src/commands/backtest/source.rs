@@ -77,10 +77,10 @@ impl Backtest {
         let (mut kept, mut missing) = self.read_tenant(vars, now).await?;
         missing.extend(no_longer_so(view, kept.order.to, now, ": --fresh reads them anew"));
         let records = Records { path: &kept.path, kind: Kind::Kept };
-        let since = (!view.is_as_it_stands()).then_some(kept.order.from);
+        let within = (!view.is_as_it_stands()).then_some(kept.order.from..kept.order.to);
         let FoundDevices { devices, unreadable, problem } = records.devices().map_err(Ending::attention)?;
         missing.extend(unreadable_devices(unreadable + kept.unreadable_devices, problem.as_deref()));
-        let mut found = records.find(view, since, now).map_err(Ending::attention)?;
+        let mut found = records.find(view, within.as_ref(), now).map_err(Ending::attention)?;
         found.unreadable += kept.spans.iter().map(|span| span.unreadable).sum::<usize>();
         let read_at = kept.done.map_or_else(|| "not to its end".to_owned(), show::time);
         let path = std::mem::take(&mut kept.path);
