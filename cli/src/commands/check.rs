@@ -137,6 +137,9 @@ async fn check_stack(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
     let folder = playbook_folder(at.vars);
     if let Ok(playbook) = Playbook::read(&folder) {
         about_playbook(&playbook, &folder, playbook.settings.mode, HostKind::Aws, now, report);
+        let mut problems = Problems::default();
+        try_cases(&playbook, &folder, &mut problems, report);
+        report.attention.extend(problems.iter().map(str::to_owned));
     }
     report.mode = desk.deployed;
     let mode = desk.deployed.map_or("not known", Mode::as_str);
@@ -417,8 +420,9 @@ fn print(report: &Report) {
         |roles: &Option<Vec<String>>| roles.as_ref().map_or("not said".to_owned(), |roles| or_none(roles));
     show::line(&format!("mode         {}", report.mode.map_or("", Mode::as_str)));
     show::line(&format!("playbook     {}", report.playbook.join(", ")));
-    if let Some(cases) = &report.cases {
-        show::line(&format!("cases        {cases}"));
+    if !report.playbook.is_empty() {
+        let none = "none: `cordon test-playbook --help` shows how to write one";
+        show::line(&format!("cases        {}", report.cases.as_deref().unwrap_or(none)));
     }
     show::line(&format!("asset lists  {}", or_none(&report.asset_lists)));
     show::line(&format!("channels     {}", or_none(&report.channels)));

@@ -125,7 +125,7 @@ struct Subject<'p> {
     actions: Vec<Action>,
 }
 
-/// What a question is put in, where it cannot even be asked: a fault of the prover, and never taken for a proof.
+/// A question that cannot even be put: a fault of the prover, and never taken for a proof.
 impl From<String> for NoAnswer {
     fn from(why: String) -> NoAnswer {
         NoAnswer::Unknown(why)

@@ -146,3 +146,54 @@ when { resource.severity == "Medium" };
     assert!(scene.mails().concat().contains("tried out"), "people read what it would have done");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn the_heaviest_alert_on_the_heaviest_device_is_decided_under_a_policy_that_asks_for_everything() {
+    let wide = "\u{1d11e}".repeat(480);
+    let asks = r#"
+@id("asks-for-everything")
+@reason("it asks for everything that can be long")
+forbid (principal, action == Action::"notify", resource)
+when {
+    resource.title == "x" && resource.users.contains("x") && resource.usersListed.contains("x") &&
+    resource.techniques.contains("x") && resource.evidence.fileNames.contains("x") &&
+    resource.evidence.urls.contains("x") && resource.evidence.addresses.contains("x") &&
+    resource.evidence.sha1.contains("x") && resource.evidence.sha256.contains("x") &&
+    resource has category && resource.category == "x" && resource has threatFamily && resource.threatFamily == "x" &&
+    resource has threatName && resource.threatName == "x" && resource has incident && resource.incident == "x" &&
+    resource has detector && resource.detector == "x" && resource has user && resource.user.name == "x" &&
+    resource has device && resource.device has name && resource.device.name == "x" &&
+    resource.device has osVersion && resource.device.osVersion == "x" &&
+    resource.device has group && resource.device.group == "x" && resource.device has value && resource.device.value == "x" &&
+    resource.device has health && resource.device.health == "x" && resource.device has risk && resource.device.risk == "x" &&
+    resource.device has exposure && resource.device.exposure == "x"
+};
+"#;
+    let mut machine = workstation(1);
+    machine.machine_tags = (0..9).map(|number| format!("{number}{wide}")).collect();
+    for field in [
+        &mut machine.computer_dns_name,
+        &mut machine.version,
+        &mut machine.rbac_group_name,
+        &mut machine.risk_score,
+        &mut machine.exposure_level,
+        &mut machine.device_value,
+        &mut machine.last_ip_address,
+    ] {
+        *field = Some(wide.clone());
+    }
+    let mut alert = high("a", 1).title(wide.repeat(20));
+    alert.description = wide.repeat(20);
+    (alert.threat_name, alert.threat_family_name) = (Some(wide.clone()), Some(wide.clone()));
+    alert.evidence = (0..400)
+        .map(|number| simulator::Evidence::url(noon(), format!("https://{number}.example.com/{wide}")))
+        .collect();
+    let setup = Setup::ruled(|policy| format!("{policy}{asks}"));
+    let mut scene = Scene::with(World::new(noon()).machine(machine).alert(alert), setup).await;
+    scene.run_once().await;
+    assert!(scene.is_isolated(1), "{:#?}", scene.case("a").await.last.notes);
+    let last = scene.case("a").await.last;
+    let message = serde_json::to_string(&last).unwrap();
+    assert!(message.len() > 150_000 && message.len() < 190_000, "{}", message.len());
+    scene.end().await;
+}
