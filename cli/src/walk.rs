@@ -307,15 +307,7 @@ mod tests {
     }
 
     fn reader(simulator: &Simulator) -> Reader {
-        let url = simulator.url();
-        let vars = [
-            ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT),
-            ("DEFENDER_CLIENT_ID", simulator::DEFAULT_CLIENT),
-            ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET),
-            ("DEFENDER_API_URL", &url),
-            ("DEFENDER_LOGIN_URL", &url),
-        ];
-        let vars = Vars::from_iter(vars.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let vars = Vars::from_iter(simulator.settings().map(|(name, value)| (name.to_owned(), value)));
         let connection = Connection::from_vars(&vars, None, &mut Problems::default()).unwrap();
         reader_of(&connection).unwrap_or_else(|ending| panic!("{ending:?}"))
     }

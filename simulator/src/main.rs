@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 use simulator::generate::{self, GenerateOptions};
-use simulator::{Chaos, Clock, DEFAULT_CLIENT, DEFAULT_SECRET, Fault, Simulator, World, demo_world};
+use simulator::{Chaos, Clock, Fault, Simulator, World, demo_world};
 
 /// A stand-in for the Defender for Endpoint API, for trying things out without a tenant
 #[derive(Debug, Parser)]
@@ -186,12 +186,9 @@ fn now() -> Timestamp {
 
 #[expect(clippy::print_stdout, reason = "the settings are what the program is asked for")]
 fn say(simulator: &Simulator) {
-    let (url, tenant) = (simulator.url(), simulator.with(|world| world.tenant.clone()));
-    println!("DEFENDER_TENANT_ID={tenant}");
-    println!("DEFENDER_CLIENT_ID={DEFAULT_CLIENT}");
-    println!("DEFENDER_CLIENT_SECRET={DEFAULT_SECRET}");
-    println!("DEFENDER_API_URL={url}");
-    println!("DEFENDER_LOGIN_URL={url}");
+    for (name, value) in simulator.settings() {
+        println!("{name}={value}");
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "the reason why the program ends")]

@@ -100,6 +100,17 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
+    /// The settings with which a client reaches it, by their names.
+    pub fn settings(&self) -> [(&'static str, String); 5] {
+        [
+            ("DEFENDER_TENANT_ID", self.with(|world| world.tenant.clone())),
+            ("DEFENDER_CLIENT_ID", crate::DEFAULT_CLIENT.to_owned()),
+            ("DEFENDER_CLIENT_SECRET", crate::DEFAULT_SECRET.to_owned()),
+            ("DEFENDER_API_URL", self.url()),
+            ("DEFENDER_LOGIN_URL", self.url()),
+        ]
+    }
+
     /// Looks at the world or changes it. Its clock is brought up to date before and after.
     pub fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
         let mut shared = lock(&self.shared);

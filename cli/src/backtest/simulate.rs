@@ -13,9 +13,6 @@ use ports::{Brakes, Breaker, Gate, Wish};
 use serde::Serialize;
 use std::collections::{HashSet, VecDeque};
 
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
 /// What becomes of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -116,8 +113,8 @@ impl<'a> Simulation<'a> {
     pub(crate) fn surroundings(&mut self, device: Option<&DeviceId>, now: Timestamp) -> Surroundings {
         self.advance(now);
         Surroundings {
-            isolations_last_hour: Some(self.brakes.used(HOUR, now)),
-            isolations_last_day: Some(self.brakes.used(DAY, now)),
+            isolations_last_hour: Some(self.brakes.used_in_hour(now)),
+            isolations_last_day: Some(self.brakes.used_in_day(now)),
             open_isolation: device.map(|device| self.isolated.contains(device)),
             ..Surroundings::default()
         }
@@ -183,6 +180,9 @@ pub(crate) fn day(at: Timestamp) -> Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
 
     fn at(hours: i64, minutes: i64) -> Timestamp {
         let midnight: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();

@@ -81,15 +81,8 @@ impl Demo {
     }
 
     fn host(&self, simulator: &Simulator) -> Result<(Host, Store, TenantId), Box<dyn Error>> {
-        let settings = [
-            ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT),
-            ("DEFENDER_CLIENT_ID", simulator::DEFAULT_CLIENT),
-            ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET),
-            ("DEFENDER_API_URL", &simulator.url()),
-            ("DEFENDER_LOGIN_URL", &simulator.url()),
-        ];
         let vars: Vars =
-            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            simulator.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut problems = Problems::default();
         let connection = credentials::Connection::from_vars(&vars, None, &mut problems);
         let folder = Channel::Folder { name: "demo".to_owned(), path: self.mail.clone() };

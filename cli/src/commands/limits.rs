@@ -17,7 +17,6 @@ use model::{Limits, Topic, one_line};
 use ports::{Brakes, Breaker, Fleet, Raised, StateError, Stored};
 use serde::Serialize;
 
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, Args)]
@@ -167,8 +166,8 @@ impl View {
             most: *most,
         };
         View {
-            hour: used(brakes.used(HOUR, now), limits.per_hour),
-            day: used(brakes.used(DAY, now), limits.per_day),
+            hour: used(brakes.used_in_hour(now), limits.per_hour),
+            day: used(brakes.used_in_day(now), limits.per_day),
             at_one_time: used(brakes.standing, limits.standing(onboarded)),
             groups: limits.per_group.iter().map(group).collect(),
             fleet,

@@ -93,17 +93,9 @@ impl Site {
         world.clock = Clock::System;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let simulator = runtime.block_on(Simulator::start(world)).unwrap();
-        let url = simulator.url();
-        let vars = [
-            ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT),
-            ("DEFENDER_CLIENT_ID", simulator::DEFAULT_CLIENT),
-            ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET),
-            ("DEFENDER_API_URL", &url),
-            ("DEFENDER_LOGIN_URL", &url),
-            ("CORDON_PLAYBOOK", SHIPPED),
-            ("CORDON_LOOKBACK", "1h"),
-        ];
-        let vars = vars.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let ours = [("CORDON_PLAYBOOK", SHIPPED.to_owned()), ("CORDON_LOOKBACK", "1h".to_owned())];
+        let vars = simulator.settings().into_iter().chain(ours);
+        let vars = vars.map(|(name, value)| (name.to_owned(), value)).collect();
         Site { folder: TempDir::new().unwrap(), simulator, vars }
     }
 

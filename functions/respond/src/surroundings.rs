@@ -2,13 +2,10 @@
 //! that a playbook that does not costs nothing.
 
 use crate::{Respond, Stop, Work};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use policy::Surroundings;
 use ports::{Brakes, Claim, Key, StateError, Stored};
 use serde::de::DeserializeOwned;
-
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Respond {
     /// On what the message brought. A row that cannot be read leaves out what it would have said.
@@ -22,8 +19,8 @@ impl Respond {
         if asks_for("context.isolationsLastHour") || asks_for("context.isolationsLastDay") {
             let brakes = self.row::<Brakes>(&Brakes::key(&self.tenant), work.now).await?;
             let brakes = brakes.map(Option::unwrap_or_default);
-            known.isolations_last_hour = brakes.as_ref().map(|brakes| brakes.used(HOUR, work.now));
-            known.isolations_last_day = brakes.as_ref().map(|brakes| brakes.used(DAY, work.now));
+            known.isolations_last_hour = brakes.as_ref().map(|brakes| brakes.used_in_hour(work.now));
+            known.isolations_last_day = brakes.as_ref().map(|brakes| brakes.used_in_day(work.now));
         }
         if asks_for("context.openIsolation")
             && let Some(device) = work.device_id()

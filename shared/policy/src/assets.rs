@@ -58,6 +58,11 @@ impl AssetList {
     }
 }
 
+/// The names of the lists on which a device stands.
+pub(crate) fn listed<'l>(lists: &'l [AssetList], device: &Device) -> Vec<&'l str> {
+    lists.iter().filter(|list| list.names(device)).map(|list| list.name.as_str()).collect()
+}
+
 /// Reads the file; what is wrong with it is added to `problems`.
 pub(crate) fn parse(text: &str, problems: &mut Vec<String>) -> Vec<AssetList> {
     let mut reader = Reader { source: Source::new(crate::ASSETS, text), problems: Vec::new() };

@@ -11,6 +11,7 @@ mod read;
 use crate::{
     AssetList, Case, Playbook, Problems, Rule, Surroundings,
     assets::{Upkeep, lists},
+    decide::decide,
     problems::{Source, read_file},
     section::{Reader, Section, table},
 };
@@ -150,10 +151,7 @@ impl Playbook {
             surroundings: *surroundings,
             now: *at,
         };
-        let decision = match lists {
-            Some(lists) => Playbook { lists: lists.clone(), ..self.clone() }.decide(&given),
-            None => self.decide(&given),
-        };
+        let decision = decide(self, lists.as_ref().unwrap_or(&self.lists), &given);
         let differences = self.differences(&case.expected, &decision);
         Tried { case, decision, differences }
     }

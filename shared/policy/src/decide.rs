@@ -4,7 +4,7 @@
 //! what a guarantee forbids, or acting on data that are missing, stale or contradictory.
 
 use crate::{
-    Case, Playbook,
+    AssetList, Case, Playbook,
     facts::Facts,
     rules::{Put, Rule, Ruling, Rulings},
 };
@@ -14,9 +14,10 @@ use model::{
 };
 use std::collections::BTreeMap;
 
-pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
+/// `lists`: those of the playbook, or what stands in for them.
+pub(crate) fn decide(playbook: &Playbook, lists: &[AssetList], case: &Case<'_>) -> Decision {
     let mode = case.environment_mode.unwrap_or(playbook.settings.mode);
-    let facts = Facts::new(case, mode, &playbook.settings, &playbook.lists);
+    let facts = Facts::new(case, mode, &playbook.settings, lists);
     let reasoning = Reasoning {
         policies: None,
         mode: Some(mode),
@@ -30,7 +31,7 @@ pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
     };
     let put = playbook.rules.put(case, &facts);
     match put.and_then(|put| Ok((playbook.rules.judge(&put)?, put))) {
-        Ok((rulings, put)) => decide_by(playbook, case, mode, &rulings, &put, reasoning),
+        Ok((rulings, put)) => decide_by(playbook, lists, case, mode, &rulings, &put, reasoning),
         Err(error) => {
             let error = format!("the case could not be put to the policies: {}", one_line(&error, 300));
             Decision {
@@ -49,6 +50,7 @@ pub(crate) fn decide(playbook: &Playbook, case: &Case<'_>) -> Decision {
 
 fn decide_by(
     playbook: &Playbook,
+    lists: &[AssetList],
     case: &Case<'_>,
     mode: Mode,
     rulings: &Rulings<'_>,
@@ -68,7 +70,7 @@ fn decide_by(
         own.extend(doubts(case));
     }
     own.extend(conflict.filter(|_| acts));
-    let of_lists = if acts { overdue(playbook, case) } else { Vec::new() };
+    let of_lists = if acts { overdue(lists, case) } else { Vec::new() };
     let (guarantees, of_guarantees) = guaranteed(playbook, said.answer, put);
     let doubts = [own, of_lists.clone(), of_guarantees.clone()].concat();
 
@@ -98,8 +100,8 @@ fn decide_by(
 }
 
 /// Lists that nobody has looked through in time: whether the device is special cannot be told.
-fn overdue(playbook: &Playbook, case: &Case<'_>) -> Vec<String> {
-    let lists = playbook.lists.iter().filter(|list| list.is_stale(case.now));
+fn overdue(lists: &[AssetList], case: &Case<'_>) -> Vec<String> {
+    let lists = lists.iter().filter(|list| list.is_stale(case.now));
     lists
         .map(|list| {
             let (name, due) = (&list.name, list.review_by);

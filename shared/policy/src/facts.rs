@@ -2,7 +2,7 @@
 //!
 //! What is missing stays absent, never a default: the schema makes every policy ask first.
 
-use crate::{AssetList, Case};
+use crate::{AssetList, Case, assets::listed};
 use cedar_policy::{Context, RestrictedExpression as Value};
 use jiff::{SignedDuration, Timestamp, Zoned, civil::Weekday, tz::TimeZone};
 use model::{Alert, Device, Input, Mode, Severity, one_line};
@@ -16,7 +16,7 @@ pub(crate) struct Facts<'a> {
     act_within: SignedDuration,
     time_zone: &'a TimeZone,
     /// The names of the asset lists on which the device stands.
-    pub(crate) listed: Vec<&'a str>,
+    listed: Vec<&'a str>,
     /// Everybody whom alert and evidence name, in the spellings that policies use.
     users: BTreeSet<String>,
     /// The names of the asset lists on which one of them stands.
@@ -56,17 +56,15 @@ impl<'a> Facts<'a> {
         settings: &'a crate::Settings,
         lists: &'a [AssetList],
     ) -> Facts<'a> {
-        let on = |is_on: &dyn Fn(&AssetList) -> bool| {
-            lists.iter().filter(|list| is_on(list)).map(|list| list.name.as_str()).collect()
-        };
         let users = users(case.alert);
+        let users_listed = lists.iter().filter(|list| list.names_user(&users));
         Facts {
             case,
             mode,
             act_within: settings.isolation.act_within,
             time_zone: &settings.time_zone,
-            listed: case.device.known().map_or_else(Vec::new, |device| on(&|list| list.names(device))),
-            users_listed: on(&|list| list.names_user(&users)),
+            listed: case.device.known().map_or_else(Vec::new, |device| listed(lists, device)),
+            users_listed: users_listed.map(|list| list.name.as_str()).collect(),
             users,
         }
     }

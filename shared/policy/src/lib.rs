@@ -108,12 +108,12 @@ impl Playbook {
 
     /// What is to be done about a case, and why. An error while deciding is a doubt in the decision.
     pub fn decide(&self, case: &Case<'_>) -> Decision {
-        decide::decide(self, case)
+        decide::decide(self, &self.lists, case)
     }
 
     /// The names of the asset lists on which a device stands.
     pub fn listed(&self, device: &model::Device) -> Vec<&str> {
-        self.lists.iter().filter(|list| list.names(device)).map(|list| list.name.as_str()).collect()
+        assets::listed(&self.lists, device)
     }
 
     /// The asset lists, in the order of the file.

@@ -4,7 +4,7 @@
 //! It proves nothing: what it does not try it does not find. Single changes are tried, and pairs of them only where no
 //! single one makes a difference.
 
-use crate::{AssetList, Case, Playbook, Surroundings};
+use crate::{AssetList, Case, Playbook, Surroundings, decide};
 use jiff::{
     SignedDuration, Timestamp,
     civil::{Date, Weekday},
@@ -79,11 +79,10 @@ impl Playbook {
             lists: self.lists.clone(),
         };
         let is = self.decide(case);
-        let mut other = self.clone();
-        let mut decide = |tries: &[&Try]| {
+        let decide = |tries: &[&Try]| {
             let mut changed = known.clone();
             tries.iter().for_each(|one| (one.make)(&mut changed));
-            let would = changed.decide_by(&mut other);
+            let would = changed.decide_by(self);
             (gist(&would) != gist(&is)).then(|| Change {
                 change: format!(
                     "if {}",
@@ -173,16 +172,16 @@ impl Playbook {
 }
 
 impl Known {
-    fn decide_by(&self, playbook: &mut Playbook) -> Decision {
-        playbook.lists.clone_from(&self.lists);
-        playbook.decide(&Case {
+    fn decide_by(&self, playbook: &Playbook) -> Decision {
+        let case = Case {
             alert: &self.alert,
             device: &self.device,
             first_seen: self.first_seen,
             environment_mode: self.environment_mode,
             surroundings: self.surroundings,
             now: self.now,
-        })
+        };
+        decide::decide(playbook, &self.lists, &case)
     }
 
     /// The same at another time: everything is as old as it was, and every list as much reviewed.

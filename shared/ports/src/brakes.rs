@@ -171,8 +171,17 @@ impl Brakes {
         raised.map_or(own, |raised| raised.max(own))
     }
 
-    /// How many isolations were let through in the last `span`.
-    pub fn used(&self, span: SignedDuration, now: Timestamp) -> u32 {
+    /// How many isolations were let through in the last 60 minutes.
+    pub fn used_in_hour(&self, now: Timestamp) -> u32 {
+        self.used(HOUR, now)
+    }
+
+    /// How many isolations were let through in the last 24 hours.
+    pub fn used_in_day(&self, now: Timestamp) -> u32 {
+        self.used(DAY, now)
+    }
+
+    fn used(&self, span: SignedDuration, now: Timestamp) -> u32 {
         count(self.spent.iter().filter(|spent| now.duration_since(spent.at) < span))
     }
 
@@ -190,11 +199,11 @@ impl Brakes {
             return Some(Gate::Breaker { cause: cause.clone() });
         }
         let most = self.most(limits.per_hour, now);
-        if self.used(HOUR, now) >= most {
+        if self.used_in_hour(now) >= most {
             return Some(Gate::PerHour { most });
         }
         let most = self.most(limits.per_day, now);
-        if self.used(DAY, now) >= most {
+        if self.used_in_day(now) >= most {
             return Some(Gate::PerDay { most });
         }
         let most = self.most(limits.standing(wish.fleet), now);

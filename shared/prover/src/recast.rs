@@ -30,8 +30,7 @@ pub(crate) fn assumptions(text: &str) -> Result<Vec<Assumption>, String> {
         // No policy of a playbook can have a name that begins with a blank.
         let forbid = policy.new_id(PolicyId::new(format!(" {name}")));
         let about = policy::asked_for([policy]).into_iter().filter(|path| !words::is_record(path)).collect();
-        let permit = change(&forbid, |json| {
-            *json.get_mut("effect").ok_or("the policy has no effect in JSON")? = json!("permit");
+        let permit = change(&as_permit(&forbid)?, |json| {
             *json.get_mut("conditions").ok_or("the policy has no conditions in JSON")? =
                 json!([{"kind": "when", "body": holds}]);
             Ok(())

@@ -40,18 +40,16 @@ impl Machine {
     pub(super) fn new(simulator: &Simulator) -> Machine {
         let folder = tempfile::tempdir().unwrap();
         hurried_playbook(&folder.path().join("playbook"));
-        let (url, clock) = (OsString::from(simulator.url()), compiled_clock(folder.path()));
-        let vars = vec![
-            ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT.into()),
-            ("DEFENDER_CLIENT_ID", simulator::DEFAULT_CLIENT.into()),
-            ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET.into()),
-            ("DEFENDER_API_URL", url.clone()),
-            ("DEFENDER_LOGIN_URL", url),
-            ("CORDON_PLAYBOOK", "playbook".into()),
-            ("CORDON_MODE", "enforce".into()),
-            ("CORDON_LOOKBACK", "1h".into()),
-            ("RUST_LOG", "info".into()),
+        let clock = compiled_clock(folder.path());
+        let ours = [
+            ("CORDON_PLAYBOOK", "playbook"),
+            ("CORDON_MODE", "enforce"),
+            ("CORDON_LOOKBACK", "1h"),
+            ("RUST_LOG", "info"),
         ];
+        let ours = ours.map(|(name, value)| (name, OsString::from(value)));
+        let theirs = simulator.settings().map(|(name, value)| (name, OsString::from(value)));
+        let vars = theirs.into_iter().chain(ours).collect();
         let (ahead, starts) = (SignedDuration::ZERO, 0);
         Machine { folder, cordon: cordon(), clock, vars, ahead, starts }
     }
