@@ -21,7 +21,7 @@ use defender::{Pause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Polled, Store, Worked};
 use model::{Body, Cause, DeviceId, EffectRequested, Envelope, Limits, MessageId, Mode, TenantId, Wanted};
-use policy::{Channel, Playbook, Settings, Texts};
+use policy::{Channel, ChannelKind, Playbook, Settings, Texts};
 use ports::{
     Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, State, Stored,
 };
@@ -395,7 +395,7 @@ impl Scene {
 fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path) -> (Host, Calls, TenantId) {
     let connection = connection(&simulator.url(), &setup.vars);
     let mut problems = Problems::default();
-    let channel = Channel::Folder { name: "mail".to_owned(), path: folder.join("mail") };
+    let channel = Channel::new("mail", ChannelKind::Folder { path: folder.join("mail") });
     let channels = notify::open(&[channel], &Vars::default(), None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     let (reader, responder, calls) = connect(&connection, Arc::new(Hurried(simulator.clone()))).unwrap();
@@ -409,6 +409,7 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
         environment_mode: setup.mode,
         lookback: setup.lookback,
         channels,
+        templates: notify::Templates::shipped(),
         portal: connection.endpoints.portal.clone(),
         queue: Arc::new(store.clone()),
         state: Arc::new(store.clone()),

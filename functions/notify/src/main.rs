@@ -1,7 +1,7 @@
 //! notify as a Lambda function, on the queue of outcomes and notices. What it does stands in the library.
 
 use jiff::SignedDuration;
-use notify::Notify;
+use notify::{Notify, OnAws, Templates};
 use ports::{QueueName, Tally};
 
 /// A message is not begun when less time is left: a mail server may take 20 seconds.
@@ -13,13 +13,20 @@ async fn main() -> Result<(), aws::Error> {
         let endpoints = settings.endpoints();
         let playbook = settings.playbook(policy::Settings::read);
         let channels = playbook.map(|playbook| {
-            settings.with_mail(|vars, mail, problems| {
-                notify::open(&playbook.channels, vars, Some(mail), problems)
-            })
+            let (mail, topics) = (settings.mail(), settings.topics());
+            let aws = OnAws { mail, topics, secret: None };
+            settings.with(|vars, problems| notify::open(&playbook.channels, vars, Some(&aws), problems))
         });
         Some((endpoints?, channels?))
     })?;
-    let notify = Notify::new(channels, function.state.clone(), Tally::default(), endpoints.portal);
+    let notify = Notify {
+        channels,
+        templates: Templates::shipped(),
+        queue: function.queue.clone(),
+        state: function.state.clone(),
+        tally: Tally::default(),
+        portal: endpoints.portal,
+    };
     let tenant = function.tenant.clone();
     let step = async |_: QueueName, body: &str, now| notify.take(&tenant, body, now).await;
     function.consume(NEEDS, step).await

@@ -11,6 +11,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{EffectState, MessageId, Notice, Topic, one_line};
+use ports::Gist;
 
 /// The most of one fact that is shown, in characters.
 const MAX_FACT: usize = 400;
@@ -90,7 +91,23 @@ pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, messag
         ("What to do next", said.next),
         ("How to undo it", said.undo),
     ]);
+    let gist = Gist {
+        story: story_name(notice),
+        severity: None,
+        action: match notice.topic {
+            Topic::Ordered { effect, .. } => Some(effect),
+            _ => None,
+        },
+        outcome: said.phrase.clone(),
+        urgent: said.weight == Weight::Urgent,
+        device: notice.device.clone(),
+        device_name: notice.device.is_some().then(|| show(&bare_name, 60)),
+        alert: None,
+        incident: None,
+        title: show(&said.headline, 120),
+    };
     Page {
+        gist,
         sender: sender(&chapters, message),
         subject: one_line(&format!("[Cordon] {}", subject.join(" · ")), 250),
         headline: show(&said.headline, 300),
@@ -106,6 +123,14 @@ pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, messag
         tables: vec![("Notice", table(notice, occurred_at))],
         evidence: vec![],
         more_evidence: None,
+    }
+}
+
+/// What people know the story by, where it is none of an alert.
+pub(crate) fn story_name(notice: &Notice) -> String {
+    match &notice.device {
+        Some(_) => quoted(&show(&device_name(notice), 60)),
+        None => "Cordon itself".to_owned(),
     }
 }
 
@@ -194,6 +219,13 @@ fn said(notice: &Notice, device: &str) -> Said {
         Topic::StillIsolated => still_isolated(notice, device),
         Topic::LateAlerts => late_alerts(),
         Topic::ClockWrong => clock_wrong(),
+        Topic::ChannelFailing { channel } => channel_failing(channel),
+        Topic::Sample { channel } => Said::new(
+            Weight::Told,
+            "test",
+            format!("This is a test of the channel `{}`. Nothing has happened.", one_line(channel, 60)),
+            &["A person has asked for it. If you can read this, the channel works."],
+        ),
     }
 }
 
@@ -306,6 +338,19 @@ fn late_alerts() -> Said {
     )
     .next("Look at them yourself; what became of each:", &["cordon explain ALERT_ID"])
     .next("If it happens again, set a longer `poll.overlap` in the playbook: longer than the delay below.", &[])
+}
+
+fn channel_failing(channel: &str) -> Said {
+    let channel = one_line(channel, 60);
+    Said::new(
+        Weight::Urgent,
+        "a channel takes nothing",
+        format!("The channel `{channel}` does not take what people are to be told."),
+        &["Whoever looks at that channel alone does not hear of what happens. What it was not told is tried again, for \
+           24 hours; then it is set aside as a dead letter."],
+    )
+    .next("Look at the reason below, and mend the channel. Then try it:", &["cordon notify-test CHANNEL"])
+    .next("What was set aside already can be told once more:", &[DEAD_LETTERS])
 }
 
 fn clock_wrong() -> Said {

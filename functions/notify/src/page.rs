@@ -10,9 +10,11 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{
-    ActionTaken, Alert, Answer, Device, DeviceFact, Effect, EffectState, MessageId, Severity, User, one_line,
+    ActionTaken, Alert, Answer, Device, DeviceFact, Effect, EffectState, MessageId, Mode, Severity, User,
+    one_line,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ports::Gist;
 
 /// What may stand in a link as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -22,6 +24,8 @@ const MAX_LIST: usize = 20;
 
 #[derive(Debug)]
 pub(crate) struct Page {
+    /// The same in one line, and for programs.
+    pub(crate) gist: Gist,
     pub(crate) subject: String,
     pub(crate) headline: String,
     pub(crate) severity: String,
@@ -52,6 +56,7 @@ pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, me
         ("How to undo it", outcome.undo),
     ]);
     Page {
+        gist: gist(taken, &bare_name, &severity),
         sender: sender(&chapters, message),
         subject: one_line(&format!("[Cordon] {subject}"), 250),
         headline: show(&outcome.headline, 300),
@@ -68,6 +73,47 @@ pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, me
         evidence,
         more_evidence,
     }
+}
+
+fn gist(taken: &ActionTaken, device_name: &str, severity: &str) -> Gist {
+    let alert = &taken.alert;
+    Gist {
+        story: story_name(taken),
+        severity: Some(severity.to_owned()),
+        action: Some(taken.effect),
+        outcome: outcome_word(taken).to_owned(),
+        urgent: true,
+        device: taken.device.known().map(|device| device.id.clone()),
+        device_name: Some(show(device_name, 60)),
+        alert: Some(alert.id.clone()),
+        incident: incident(alert),
+        title: show(&alert.title, 120),
+    }
+}
+
+/// The outcome as routes name it: one of [`policy::OUTCOMES`].
+pub(crate) fn outcome_word(taken: &ActionTaken) -> &'static str {
+    match (taken.state, taken.decision.answer) {
+        (Some(state), _) => state.word(),
+        (None, Answer::Propose) => EffectState::Proposed.word(),
+        (None, Answer::Refused) => EffectState::Refused.word(),
+        (None, Answer::Isolate) if taken.decision.mode == Mode::Observe => EffectState::Observed.word(),
+        (None, Answer::Isolate) => EffectState::Claimed.word(),
+        (None, Answer::None) => policy::NOTHING,
+    }
+}
+
+fn incident(alert: &Alert) -> Option<String> {
+    alert.incident_id.as_deref().map(|id| show(id, 60)).filter(|id| !id.is_empty())
+}
+
+/// What people know the story by.
+pub(crate) fn story_name(taken: &ActionTaken) -> String {
+    let what = match incident(&taken.alert) {
+        Some(incident) => format!("incident {incident}"),
+        None => format!("alert {}", show(taken.alert.id.as_str(), 80)),
+    };
+    format!("{what} on {}", quoted(&show(&device_name(taken), 60)))
 }
 
 /// The chapters that say something.

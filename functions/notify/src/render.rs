@@ -20,6 +20,17 @@ pub struct Mail {
     pub html: String,
 }
 
+/// How mails look: as shipped, or as the playbook says.
+#[derive(Debug, Clone, Default)]
+pub struct Templates {}
+
+impl Templates {
+    /// As shipped.
+    pub fn shipped() -> Templates {
+        Templates {}
+    }
+}
+
 #[derive(Template)]
 #[template(path = "mail.txt")]
 struct Text<'a> {
@@ -73,17 +84,17 @@ impl Text<'_> {
 
 /// What is said of an outcome. `portal` is the address of the portal, `occurred_at` the message's time.
 pub fn render(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
-    mail(page(taken, portal, occurred_at, message_id))
+    mail(&page(taken, portal, occurred_at, message_id))
 }
 
 /// What is said of a notice, likewise.
 pub fn render_notice(notice: &Notice, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
-    mail(notice::page(notice, portal, occurred_at, message_id))
+    mail(&notice::page(notice, portal, occurred_at, message_id))
 }
 
-fn mail(page: Page) -> Mail {
-    let text = Text { page: &page }.render();
-    let html = Html { page: &page }.render();
+pub(crate) fn mail(page: &Page) -> Mail {
+    let text = Text { page }.render();
+    let html = Html { page }.render();
     // Writing into memory does not fail; if it ever did, the bare outcome must still get through.
     let bare =
         |error: askama::Error| format!("{}\n\n(The rest could not be written: {error})\n", page.headline);
@@ -91,6 +102,6 @@ fn mail(page: Page) -> Mail {
         text: text.unwrap_or_else(bare),
         html: html
             .unwrap_or_else(|error| format!("<pre>{}</pre>", bare(error).replace(['<', '>', '&'], " "))),
-        subject: page.subject,
+        subject: page.subject.clone(),
     }
 }

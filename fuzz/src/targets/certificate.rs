@@ -4,7 +4,7 @@
 use super::{Target, assert_sayable};
 use crate::seeds;
 use credentials::{Problems, Vars};
-use policy::{Channel, SmtpSecurity};
+use policy::{Channel, ChannelKind, SmtpSecurity, SmtpSettings};
 use tempfile::TempDir;
 
 pub(super) const TARGETS: [Target; 1] =
@@ -25,17 +25,16 @@ thread_local! {
 fn certificate(input: &[u8]) {
     let path = FOLDER.with(|folder| folder.path().join("ca.pem"));
     std::fs::write(&path, input).unwrap();
-    let channel = Channel::Smtp {
-        name: "team".to_owned(),
+    let settings = SmtpSettings {
         host: "mail.example.com".to_owned(),
         port: 587,
         security: SmtpSecurity::Starttls,
-        username: None,
-        password_env: None,
+        login: None,
         from: "cordon@example.com".to_owned(),
         to: vec!["soc@example.com".to_owned()],
         ca_file: Some(path),
     };
+    let channel = Channel::new("team", ChannelKind::Smtp(Box::new(settings)));
     let mut problems = Problems::default();
     let opened = notify::open(&[channel], &Vars::default(), None, &mut problems);
     assert_eq!(opened.len(), usize::from(problems.is_empty()), "{problems:?}");

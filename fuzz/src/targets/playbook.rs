@@ -128,7 +128,7 @@ fn assert_settings(settings: &Settings) {
     ];
     assert!(times.iter().all(|time| *time >= second && *time <= day * 30), "{times:?}");
     assert_sayable(&isolation.comment, 200);
-    let names: BTreeSet<&str> = settings.channels.iter().map(|channel| channel.name()).collect();
+    let names: BTreeSet<&str> = settings.channels.iter().map(|channel| channel.name.as_str()).collect();
     assert_eq!(names.len(), settings.channels.len(), "two channels of one name");
 }
 

@@ -19,6 +19,7 @@ pub mod stack;
 #[cfg(feature = "lambda")]
 mod start;
 mod state;
+mod topics;
 
 pub use aws_config::SdkConfig;
 pub use config::config;
@@ -31,3 +32,4 @@ pub use stack::{Stack, StackError};
 #[cfg(feature = "lambda")]
 pub use start::{Error, Function, Settings, start};
 pub use state::DynamoState;
+pub use topics::SnsTopics;

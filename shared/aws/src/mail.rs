@@ -1,6 +1,6 @@
 //! Mail by SES v2. Whether an address may be used is the business of the role and of the verified identity.
 
-use crate::said::words;
+use crate::said::{code, words};
 use async_trait::async_trait;
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_sesv2::{
@@ -9,7 +9,7 @@ use aws_sdk_sesv2::{
     primitives::Blob,
     types::{Destination, EmailContent, RawMessage},
 };
-use ports::MailBackend;
+use ports::{Fault, MailBackend, Unsent};
 
 /// Sends letters by SES.
 #[derive(Debug, Clone)]
@@ -27,9 +27,9 @@ impl SesMail {
 
 #[async_trait]
 impl MailBackend for SesMail {
-    async fn send(&self, from: &str, to: &[String], letter: Vec<u8>) -> Result<(), String> {
-        let letter =
-            RawMessage::builder().data(Blob::new(letter)).build().map_err(|error| error.to_string())?;
+    async fn send(&self, from: &str, to: &[String], letter: Vec<u8>) -> Result<(), Unsent> {
+        let letter = RawMessage::builder().data(Blob::new(letter)).build();
+        let letter = letter.map_err(|error| Unsent::message(error.to_string()))?;
         let sent = self
             .client
             .send_email()
@@ -38,6 +38,11 @@ impl MailBackend for SesMail {
             .content(EmailContent::builder().raw(letter).build())
             .send()
             .await;
-        sent.map(drop).map_err(|error| format!("SES did not take the letter ({})", words(&error)))
+        sent.map(drop).map_err(|error| {
+            // A sender that is not verified is `MessageRejected` too, and every letter fares like that.
+            let fault =
+                if code(&error) == Some("BadRequestException") { Fault::Message } else { Fault::Channel };
+            Unsent { why: format!("SES did not take the letter ({})", words(&error)), fault, after: None }
+        })
     }
 }

@@ -3,11 +3,11 @@
 //!
 //! Nothing is called here: what a service has to answer is asked for when it is needed, and may be asked again.
 
-use crate::{Addresses, DynamoState, SdkConfig, Secrets, SesMail, SqsQueue, config};
+use crate::{Addresses, DynamoState, SdkConfig, Secrets, SesMail, SnsTopics, SqsQueue, config};
 use credentials::{Connection, Endpoints, Problems, SecretStore, Vars};
 use jiff::SignedDuration;
 use model::{Mode, TenantId};
-use ports::{MailBackend, Queue, QueueName, State};
+use ports::{MailBackend, Queue, QueueName, State, TopicBackend};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -92,7 +92,7 @@ fn start_from<T>(
 impl Settings {
     /// `DEFENDER_…`.
     pub fn connection(&mut self) -> Option<Connection> {
-        let secrets: Arc<dyn SecretStore> = Arc::new(Secrets::new(&self.sdk));
+        let secrets = self.secrets();
         Connection::from_vars(&self.vars, Some(&secrets), &mut self.problems)
     }
 
@@ -121,10 +121,24 @@ impl Settings {
         credentials::lookback(&self.vars, &mut self.problems)
     }
 
-    /// Whatever takes the variables, the host's mail service and the list of problems.
-    pub fn with_mail<T>(&mut self, read: impl FnOnce(&Vars, &Arc<dyn MailBackend>, &mut Problems) -> T) -> T {
-        let mail: Arc<dyn MailBackend> = Arc::new(SesMail::new(&self.sdk));
-        read(&self.vars, &mail, &mut self.problems)
+    /// SES.
+    pub fn mail(&self) -> Arc<dyn MailBackend> {
+        Arc::new(SesMail::new(&self.sdk))
+    }
+
+    /// SNS.
+    pub fn topics(&self) -> Arc<dyn TopicBackend> {
+        Arc::new(SnsTopics::new(&self.sdk))
+    }
+
+    /// Secrets Manager.
+    pub fn secrets(&self) -> Arc<dyn SecretStore> {
+        Arc::new(Secrets::new(&self.sdk))
+    }
+
+    /// Whatever takes the variables and the list of problems.
+    pub fn with<T>(&mut self, read: impl FnOnce(&Vars, &mut Problems) -> T) -> T {
+        read(&self.vars, &mut self.problems)
     }
 
     fn required(&mut self, name: &str) -> Option<String> {

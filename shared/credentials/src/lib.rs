@@ -15,5 +15,5 @@ pub use http::{Calls, http_client};
 pub use mode::{lookback, mode};
 pub use secret::{Secret, SecretError, SecretStore};
 pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url, is_loopback, tenant};
-pub use token::{AccessToken, TokenError, Tokens, token_answer};
+pub use token::{AccessToken, TokenError, Tokens, entra_token_url, token_answer};
 pub use vars::{Problems, Vars};

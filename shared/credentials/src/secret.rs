@@ -1,4 +1,4 @@
-//! The secret of an app: given in the settings, or kept in a store that the host brings.
+//! A secret: given in the settings, or kept in a store that the host brings.
 //!
 //! Nothing is kept here: a store keeps what it has read, and reads anew when it is told to forget.
 
@@ -6,9 +6,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{fmt, sync::Arc};
-
-/// The field of a kept secret that holds an app's client secret.
-const CLIENT_SECRET: &str = "client_secret";
 
 /// A secret could not be read. Says its name, never anything of its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,14 +25,14 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     async fn forget(&self, name: &str);
 }
 
-/// The secret of an app. `Debug` never shows it.
+/// A secret. `Debug` never shows it.
 #[derive(Debug, Clone)]
 pub struct Secret(Where);
 
 #[derive(Debug, Clone)]
 enum Where {
     Given(SecretString),
-    Kept { store: Arc<dyn SecretStore>, name: String },
+    Kept { store: Arc<dyn SecretStore>, name: String, field: String },
 }
 
 impl Secret {
@@ -44,23 +41,23 @@ impl Secret {
         Secret(Where::Given(secret))
     }
 
-    /// One that is read from the field `client_secret` of a kept secret whenever it is needed.
-    pub fn kept(store: Arc<dyn SecretStore>, name: &str) -> Secret {
-        Secret(Where::Kept { store, name: name.to_owned() })
+    /// One that is read from a field of a kept secret whenever it is needed.
+    pub fn kept(store: Arc<dyn SecretStore>, name: &str, field: &str) -> Secret {
+        Secret(Where::Kept { store, name: name.to_owned(), field: field.to_owned() })
     }
 
-    pub(crate) async fn read(&self, now: Timestamp) -> Result<SecretString, SecretError> {
+    pub async fn read(&self, now: Timestamp) -> Result<SecretString, SecretError> {
         match &self.0 {
             Where::Given(secret) => Ok(secret.clone()),
-            Where::Kept { store, name } => store.field(name, CLIENT_SECRET, now).await,
+            Where::Kept { store, name, field } => store.field(name, field, now).await,
         }
     }
 
     /// It was turned down. Whether there may be another one now.
-    pub(crate) async fn forget(&self) -> bool {
+    pub async fn forget(&self) -> bool {
         match &self.0 {
             Where::Given(_) => false,
-            Where::Kept { store, name } => {
+            Where::Kept { store, name, .. } => {
                 store.forget(name).await;
                 true
             }

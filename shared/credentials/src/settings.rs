@@ -7,6 +7,9 @@ use model::TenantId;
 use std::{net::IpAddr, sync::Arc};
 use url::{Host, Url};
 
+/// The field of a kept secret that holds an app's client secret.
+const CLIENT_SECRET: &str = "client_secret";
+
 /// The service's clouds. Hosts, audience and portal always change together.
 /// Source: Microsoft's "Microsoft Defender for Endpoint for US Government customers" page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,15 @@ impl Cloud {
         }
     }
 
+    /// Microsoft Graph. Source: Microsoft's "National cloud deployments" page of Graph.
+    fn graph(self) -> &'static str {
+        match self {
+            Cloud::Commercial | Cloud::Gcc => "https://graph.microsoft.com",
+            Cloud::GccHigh => "https://graph.microsoft.us",
+            Cloud::Dod => "https://dod-graph.microsoft.us",
+        }
+    }
+
     /// Where people look at alerts and devices.
     pub fn portal(self) -> &'static str {
         match self {
@@ -69,6 +81,10 @@ pub struct Endpoints {
     pub login: String,
     pub audience: String,
     pub portal: String,
+    /// Microsoft Graph's address.
+    pub graph: String,
+    /// The audience of a token for Graph: its own address in the cloud, whatever address is called.
+    pub graph_audience: String,
     /// Whether the API is on this machine: a simulator, never a tenant.
     pub api_is_loopback: bool,
 }
@@ -180,7 +196,7 @@ fn secret(
             problems
                 .add(format!("{secret_id}: only the AWS host reads Secrets Manager; use {client_secret}"));
         }
-        return store.map(|store| Secret::kept(store.clone(), id));
+        return store.map(|store| Secret::kept(store.clone(), id, CLIENT_SECRET));
     }
     let secret = vars.secret(client_secret).map(Secret::given);
     if secret.is_none() && needed {
@@ -215,6 +231,7 @@ fn endpoints(vars: &Vars, problems: &mut Problems) -> Option<Endpoints> {
     };
     let api = url("DEFENDER_API_URL", cloud_or_default.api());
     let login = url("DEFENDER_LOGIN_URL", cloud_or_default.login());
+    let graph = url("GRAPH_API_URL", cloud_or_default.graph());
     let audience = vars.get("DEFENDER_AUDIENCE").unwrap_or(cloud_or_default.audience());
     let cloud = cloud?;
     let api = api?;
@@ -224,6 +241,8 @@ fn endpoints(vars: &Vars, problems: &mut Problems) -> Option<Endpoints> {
         login: login?,
         audience: audience.trim_end_matches('/').to_owned(),
         portal: cloud.portal().to_owned(),
+        graph: graph?,
+        graph_audience: cloud.graph().to_owned(),
     })
 }
 
@@ -301,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cloud_changes_login_audience_api_and_portal_together() {
+    fn each_cloud_changes_login_audience_api_portal_and_graph_together() {
         let cases = [
             (
                 "commercial",
@@ -309,6 +328,7 @@ mod tests {
                 "login.microsoftonline.com",
                 "https://api.securitycenter.microsoft.com",
                 "security.microsoft.com",
+                "graph.microsoft.com",
             ),
             (
                 "gcc",
@@ -316,6 +336,7 @@ mod tests {
                 "login.microsoftonline.com",
                 "https://api-gcc.securitycenter.microsoft.us",
                 "security.microsoft.com",
+                "graph.microsoft.com",
             ),
             (
                 "gcc-high",
@@ -323,6 +344,7 @@ mod tests {
                 "login.microsoftonline.us",
                 "https://api-gov.securitycenter.microsoft.us",
                 "security.microsoft.us",
+                "graph.microsoft.us",
             ),
             (
                 "dod",
@@ -330,14 +352,17 @@ mod tests {
                 "login.microsoftonline.us",
                 "https://api-gov.securitycenter.microsoft.us",
                 "security.apps.mil",
+                "dod-graph.microsoft.us",
             ),
         ];
-        for (cloud, api, login, audience, portal) in cases {
+        for (cloud, api, login, audience, portal, graph) in cases {
             let endpoints = with(&[("DEFENDER_CLOUD", cloud)]).unwrap().endpoints;
             assert_eq!(endpoints.api, format!("https://{api}"));
             assert_eq!(endpoints.login, format!("https://{login}"));
             assert_eq!(endpoints.audience, audience);
             assert_eq!(endpoints.portal, format!("https://{portal}"));
+            assert_eq!(endpoints.graph, format!("https://{graph}"));
+            assert_eq!(endpoints.graph_audience, endpoints.graph);
             assert!(!endpoints.api_is_loopback);
         }
     }

@@ -1,11 +1,11 @@
-//! Access tokens by client credentials (Entra's v2 endpoint): one request in flight, kept until five minutes
+//! Access tokens by client credentials, or by a refresh token, of any OAuth 2.0 token endpoint: one request in flight, kept until five minutes
 //! before their end.
 //!
 //! A refused secret is read anew once, because it may have been rotated. One that stays refused is not hammered:
-//! nothing is asked, until another takes its place, for a while that grows from one minute to one hour. What Entra writes into an error is not repeated, only its code, because it is a stranger's text
-//! about a secret.
+//! nothing is asked, until another takes its place, for a while that grows from one minute to one hour. What the
+//! endpoint writes into an error is not repeated, only its code, because it is a stranger's text about a secret.
 
-use crate::{Calls, Credential, Endpoints, SecretError};
+use crate::{Calls, Credential, Endpoints, Secret, SecretError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use model::TenantId;
@@ -34,6 +34,11 @@ impl AccessToken {
             header::HeaderValue::try_from(format!("Bearer {}", self.secret.expose_secret())).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+
+    /// The token itself, for a protocol other than HTTP.
+    pub fn secret(&self) -> &SecretString {
+        &self.secret
     }
 
     /// Whether a text repeats the token: a service or a proxy may echo what it was sent.
@@ -73,8 +78,10 @@ pub enum TokenError {
 pub struct Tokens {
     http: Client,
     url: String,
-    scope: String,
+    scope: Option<String>,
     credential: Credential,
+    /// The person's or the mailbox's refresh token, where one is used.
+    refresh_token: Option<Secret>,
     calls: Calls,
     held: Mutex<Held>,
 }
@@ -116,14 +123,21 @@ impl Tokens {
         app: Credential,
         calls: Calls,
     ) -> Tokens {
-        Tokens {
-            http,
-            url: format!("{}/{tenant}/oauth2/v2.0/token", endpoints.login),
-            scope: format!("{}/.default", endpoints.audience),
-            credential: app,
-            calls,
-            held: Mutex::default(),
-        }
+        let url = entra_token_url(&endpoints.login, tenant.as_str());
+        Tokens::at(http, url, Some(format!("{}/.default", endpoints.audience)), app, None, calls)
+    }
+
+    /// Tokens of any endpoint, whose address carries no secret: by `refresh_token` where there is one, else by the app's
+    /// own credential.
+    pub fn at(
+        http: Client,
+        url: String,
+        scope: Option<String>,
+        app: Credential,
+        refresh_token: Option<Secret>,
+        calls: Calls,
+    ) -> Tokens {
+        Tokens { http, url, scope, credential: app, refresh_token, calls, held: Mutex::default() }
     }
 
     /// A token that is good for at least five minutes. Whoever else asks meanwhile waits for the same answer.
@@ -142,7 +156,7 @@ impl Tokens {
         }
         let mut secret = self.credential.secret.read(now).await?;
         let mut answer = self.ask(&secret, now).await;
-        if matches!(answer, Err(TokenError::Refused { .. })) && self.credential.secret.forget().await {
+        if matches!(answer, Err(TokenError::Refused { .. })) && self.forget_secrets().await {
             secret = self.credential.secret.read(now).await?;
             answer = self.ask(&secret, now).await;
         }
@@ -174,6 +188,16 @@ impl Tokens {
         }
     }
 
+    /// Whether there may be other ones now.
+    async fn forget_secrets(&self) -> bool {
+        let app = self.credential.secret.forget().await;
+        let refresh = match &self.refresh_token {
+            Some(token) => token.forget().await,
+            None => false,
+        };
+        app || refresh
+    }
+
     /// Whether somebody has put another secret in the place of the one that was refused.
     async fn has_another_secret(&self, refusal: &Refusal, now: Timestamp) -> bool {
         let current = self.credential.secret.read(now).await;
@@ -186,12 +210,16 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<(AccessToken, Timestamp), TokenError> {
         self.calls.one("POST token");
+        let refresh_token = match &self.refresh_token {
+            Some(token) => Some(token.read(now).await?),
+            None => None,
+        };
         let request = self
             .http
             .post(&self.url)
             .timeout(TIMEOUT)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form(secret));
+            .body(self.form(secret, refresh_token.as_ref()));
         let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;
@@ -200,13 +228,20 @@ impl Tokens {
 
     /// The request's body. A function of its own because the serializer must not be kept across an `await`: the
     /// future could not move between threads.
-    fn form(&self, secret: &SecretString) -> String {
-        url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.credential.client_id)
-            .append_pair("client_secret", secret.expose_secret())
-            .append_pair("scope", &self.scope)
-            .finish()
+    fn form(&self, secret: &SecretString, refresh_token: Option<&SecretString>) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        match refresh_token {
+            Some(token) => form
+                .append_pair("grant_type", "refresh_token")
+                .append_pair("refresh_token", token.expose_secret()),
+            None => form.append_pair("grant_type", "client_credentials"),
+        };
+        form.append_pair("client_id", &self.credential.client_id);
+        form.append_pair("client_secret", secret.expose_secret());
+        if let Some(scope) = &self.scope {
+            form.append_pair("scope", scope);
+        }
+        form.finish()
     }
 
     fn unavailable(&self, why: String) -> TokenError {
@@ -217,6 +252,11 @@ impl Tokens {
         let host = url::Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
         host.unwrap_or_default()
     }
+}
+
+/// Where Entra hands out tokens for a tenant. Source: Microsoft's "OAuth 2.0 client credentials flow" page.
+pub fn entra_token_url(login: &str, tenant: &str) -> String {
+    format!("{login}/{tenant}/oauth2/v2.0/token")
 }
 
 /// What an answer of the token endpoint at `host` says: a token and until when it is used, or why there is none.

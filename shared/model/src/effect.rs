@@ -69,7 +69,7 @@ pub enum EffectState {
 
 impl EffectState {
     /// The word that people read.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             EffectState::Claimed => "claimed",
             EffectState::Requesting => "requesting",

@@ -251,7 +251,8 @@ pub struct Notice {
 
 impl Body for Notice {
     const KIND: &'static str = "notice";
-    const VERSION: u16 = 1;
+    /// 2: with the topics about channels.
+    const VERSION: u16 = 2;
 }
 
 /// What a notice is about. What is said of each stands in `notify`.
@@ -285,6 +286,15 @@ pub enum Topic {
     LateAlerts,
     /// The clock here and the service's are far apart.
     ClockWrong,
+    /// A channel does not take what people are to be told, or did not take a message for so long that it was given up.
+    /// The other channels are told.
+    ChannelFailing {
+        channel: String,
+    },
+    /// A sample, for one channel alone: a person wants to see what arrives.
+    Sample {
+        channel: String,
+    },
 }
 
 #[cfg(test)]
@@ -415,9 +425,15 @@ mod tests {
         for cause in [Cause::Held, Cause::Timer, Cause::Operator, Cause::Reissue, Cause::Report] {
             survives(EffectRequested { cause, ..ordered() });
         }
-        for topic in
-            [Topic::Holding, Topic::AlienAction, Topic::StillIsolated, Topic::LateAlerts, Topic::ClockWrong]
-        {
+        for topic in [
+            Topic::Holding,
+            Topic::AlienAction,
+            Topic::StillIsolated,
+            Topic::LateAlerts,
+            Topic::ClockWrong,
+            Topic::ChannelFailing { channel: "mail".into() },
+            Topic::Sample { channel: "mail".into() },
+        ] {
             survives(Notice { topic, device: None, device_name: None, facts: vec![] });
         }
         survives(ActionTaken { effect: Effect::Release, state: Some(EffectState::Released), ..taken() });

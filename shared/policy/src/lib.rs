@@ -10,6 +10,7 @@ mod annotations;
 mod asked;
 mod assets;
 mod cases;
+mod channels;
 mod decide;
 mod facts;
 mod mistakes;
@@ -23,10 +24,14 @@ mod what_if;
 pub use asked::asked_for;
 pub use assets::AssetList;
 pub use cases::{CASES, Decoders, Difference, PolicyCase, Tried};
+pub use channels::{
+    Channel, ChannelKind, GraphSettings, HostKind, NOTHING, Notices, OAuthSettings, OUTCOMES, Route,
+    SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings,
+};
 pub use model::Surroundings;
 pub use problems::Problems;
 pub use rules::{Effect, Rule};
-pub use settings::{Channel, HostKind, IsolationSettings, PollSettings, Settings, SmtpSecurity};
+pub use settings::{IsolationSettings, PollSettings, Settings};
 pub use what_if::Change;
 
 use jiff::Timestamp;

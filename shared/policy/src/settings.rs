@@ -3,15 +3,13 @@
 //! Only settings that something uses exist. No secret is ever read from this file.
 
 use crate::{
+    channels::{Channel, channel},
     problems::{Problems, Source, read_file},
-    section::{Bounds, Reader, Section, Word, name, table},
+    section::{Bounds, Reader, Section, name, table},
 };
 use jiff::{SignedDuration, tz::TimeZone};
 use model::{IsolationType, Limits, Mode};
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 /// Everything that `playbook.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,90 +50,6 @@ pub struct IsolationSettings {
     pub release_after: Option<SignedDuration>,
     /// Whether what was done is written on the alert as a comment, which needs a permission of its own. Default: no.
     pub comment_on_alert: bool,
-}
-
-/// One way to tell people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Channel {
-    /// Writes each mail into a folder, as a file.
-    Folder { name: String, path: PathBuf },
-    /// Sends mail.
-    Smtp {
-        name: String,
-        host: String,
-        /// Default: 587 for STARTTLS, 465 for TLS, 25 for plain.
-        port: u16,
-        security: SmtpSecurity,
-        username: Option<String>,
-        /// The environment variable that holds the password.
-        password_env: Option<String>,
-        from: String,
-        to: Vec<String>,
-        /// A certificate authority of your own, as PEM.
-        ca_file: Option<PathBuf>,
-    },
-    /// Sends mail by Amazon SES, with the rights of the function that tells people.
-    Ses {
-        name: String,
-        /// Where nobody is named, what the deployment says. The sender is always the deployment's.
-        to: Vec<String>,
-    },
-}
-
-impl Channel {
-    pub fn name(&self) -> &str {
-        match self {
-            Channel::Folder { name, .. } | Channel::Smtp { name, .. } | Channel::Ses { name, .. } => name,
-        }
-    }
-
-    /// The host that alone has such a channel, where there is one: a Lambda function has no disk to keep mail on,
-    /// and one machine no right to send by SES. On another host the channel is left out.
-    pub fn only_on(&self) -> Option<HostKind> {
-        match self {
-            Channel::Folder { .. } => Some(HostKind::Local),
-            Channel::Ses { .. } => Some(HostKind::Aws),
-            Channel::Smtp { .. } => None,
-        }
-    }
-}
-
-/// What the steps run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostKind {
-    Local,
-    Aws,
-}
-
-impl HostKind {
-    /// As it is said to people: "on …".
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HostKind::Local => "one machine",
-            HostKind::Aws => "AWS",
-        }
-    }
-}
-
-/// How the connection to the mail server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SmtpSecurity {
-    /// Begins in plain and must turn to TLS before anything is said. The default.
-    Starttls,
-    /// TLS from the first byte.
-    Tls,
-    /// No protection: for a server on this machine only.
-    Plain,
-}
-
-impl SmtpSecurity {
-    fn default_port(self) -> u16 {
-        match self {
-            SmtpSecurity::Starttls => 587,
-            SmtpSecurity::Tls => 465,
-            SmtpSecurity::Plain => 25,
-        }
-    }
 }
 
 const INTERVAL: Bounds = Bounds {
@@ -236,7 +150,7 @@ fn read(reader: &mut Reader<'_>, root: Section<'_>, settings: &mut Settings) {
     for section in root.sections(reader, "channels") {
         let name = name(reader, section);
         if let Some(word) = name
-            && settings.channels.iter().any(|channel| channel.name() == word.text)
+            && settings.channels.iter().any(|channel| channel.name == word.text)
         {
             reader.problem(word.at, format!("there are two channels called `{}`", word.text));
         }
@@ -303,151 +217,4 @@ fn limits(reader: &mut Reader<'_>, section: Section<'_>, limits: &mut Limits) {
         let most = groups.number(reader, &group, 0, Limits::MOST);
         limits.per_group.insert(group, most);
     }
-}
-
-fn channel(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -> Option<Channel> {
-    let kind = section.needed(reader, "kind")?;
-    match kind.text {
-        "folder" => {
-            section.only(reader, &["name", "kind", "path"]);
-            let path = section.needed(reader, "path");
-            Some(Channel::Folder { name: name?.text.to_owned(), path: path?.text.into() })
-        }
-        "smtp" => smtp(reader, section, name),
-        "ses" => ses(reader, section, name),
-        other => {
-            let found = model::one_line(other, 60);
-            reader.problem(
-                kind.at,
-                format!("there is no channel of kind `{found}`; known: `folder`, `smtp`, `ses`"),
-            );
-            None
-        }
-    }
-}
-
-fn ses(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -> Option<Channel> {
-    section.only(reader, &["name", "kind", "to"]);
-    let to = addresses(reader, section, "to");
-    Some(Channel::Ses { name: name?.text.to_owned(), to })
-}
-
-/// The mail addresses of a list.
-fn addresses(reader: &mut Reader<'_>, section: Section<'_>, key: &str) -> Vec<String> {
-    let words = section.texts(reader, key);
-    let good = words.into_iter().filter(|word| is_address(reader, *word));
-    good.map(|word| word.text.to_owned()).collect()
-}
-
-const SMTP_KEYS: [&str; 10] =
-    ["name", "kind", "host", "port", "security", "username", "password_env", "from", "to", "ca_file"];
-
-fn smtp(reader: &mut Reader<'_>, section: Section<'_>, name: Option<Word<'_>>) -> Option<Channel> {
-    let literal_password = section.get("password");
-    if let Some((_, at)) = literal_password {
-        let what = "is never written here: name the environment variable that holds it in `password_env`";
-        reader.problem(at, format!("`password` {what}"));
-    }
-    // The pointed words above are enough: `only` would add that the key is unknown.
-    let known: Vec<&str> = SMTP_KEYS.into_iter().chain(literal_password.map(|_| "password")).collect();
-    section.only(reader, &known);
-
-    let securities =
-        [("starttls", SmtpSecurity::Starttls), ("tls", SmtpSecurity::Tls), ("plain", SmtpSecurity::Plain)];
-    let security = section.choice(reader, "security", SmtpSecurity::Starttls, &securities);
-    let host = section.needed(reader, "host").filter(|word| is_host(reader, *word));
-    if security == SmtpSecurity::Plain
-        && let Some(word) = host
-        && !is_loopback(word.text)
-    {
-        let what = "\"plain\" is for a server on this machine only (`localhost`, `127.0.0.1`, `::1`): everything \
-                    else needs \"starttls\" or \"tls\"";
-        reader.problem(word.at, format!("`security` = {what}"));
-    }
-    let port = port(reader, section).unwrap_or(security.default_port());
-    let (username, password_env) = login(reader, section);
-    let from = section.needed(reader, "from").filter(|word| is_address(reader, *word));
-    let to = addresses(reader, section, "to");
-    let to_is_empty = section
-        .get("to")
-        .is_none_or(|(value, _)| value.as_array().is_some_and(|addresses| addresses.is_empty()));
-    if to_is_empty {
-        reader.problem(section.at, "`to` is missing: whom should this channel tell?");
-    }
-    let ca_file = section.text(reader, "ca_file").map(|word| PathBuf::from(word.text));
-    Some(Channel::Smtp {
-        name: name?.text.to_owned(),
-        host: host?.text.to_owned(),
-        port,
-        security,
-        username,
-        password_env,
-        from: from?.text.to_owned(),
-        to,
-        ca_file,
-    })
-}
-
-fn port(reader: &mut Reader<'_>, section: Section<'_>) -> Option<u16> {
-    let (value, at) = section.get("port")?;
-    let number = value
-        .as_integer()
-        .and_then(|number| u16::from_str_radix(number.as_str(), number.radix()).ok())
-        .filter(|number| *number > 0);
-    if number.is_none() {
-        reader.problem(at, "`port` must be a number between 1 and 65535");
-    }
-    number
-}
-
-/// Username and password come together or not at all.
-fn login(reader: &mut Reader<'_>, section: Section<'_>) -> (Option<String>, Option<String>) {
-    let username = section.text(reader, "username");
-    let variable = section.text(reader, "password_env");
-    if let Some(word) = variable {
-        let good = word.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !word.text.starts_with(|first: char| first.is_ascii_digit());
-        // Not quoted: somebody may have written the password itself.
-        if !good {
-            let what = "must be the name of an environment variable: letters, digits and underscores";
-            reader.problem(word.at, format!("`password_env` {what}"));
-        }
-        if section.get("username").is_none() {
-            reader.problem(word.at, "`password_env` needs a `username` to go with it");
-        }
-    }
-    if let Some(word) = username
-        && section.get("password_env").is_none()
-        && section.get("password").is_none()
-    {
-        reader.problem(word.at, "`username` needs a `password_env`: the variable that holds its password");
-    }
-    (username.map(|word| word.text.to_owned()), variable.map(|word| word.text.to_owned()))
-}
-
-fn is_host(reader: &mut Reader<'_>, word: Word<'_>) -> bool {
-    let good = word.text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'));
-    if !good {
-        let found = model::one_line(word.text, 80);
-        reader.problem(
-            word.at,
-            format!("`{found}` is not a host: its name or address alone, nothing around it"),
-        );
-    }
-    good
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
-/// A plain look: what it really is, the mail server knows.
-fn is_address(reader: &mut Reader<'_>, word: Word<'_>) -> bool {
-    let parts = word.text.split_once('@');
-    let good = parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
-    if !good {
-        let found = model::one_line(word.text, 80);
-        reader.problem(word.at, format!("`{found}` is not a mail address"));
-    }
-    good
 }

@@ -1,4 +1,5 @@
-//! What a host must offer to the steps: a queue and a versioned state, and a mail service where it has one.
+//! What a host must offer to the steps: a queue and a versioned state, and services that take what people are told
+//! where it has them.
 //!
 //! Each is a concrete façade over a small backend trait: the façade holds the semantics (encoding, names, keys),
 //! the backend only stores. A backend offers nothing that SQS and DynamoDB could not keep, and `conformance`
@@ -8,11 +9,12 @@ mod brakes;
 mod claims;
 mod dispatch;
 mod ledger;
-mod mail;
+mod outlets;
 mod queue;
 mod rows;
 mod state;
 mod tally;
+mod telling;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -23,17 +25,18 @@ pub use dispatch::{Disposition, Settled, dispatch, settle};
 pub use ledger::{
     Acted, Claim, CutOff, Ending, Event, Impossible, KnownAction, Moved, NewClaim, OpenEffect, Order,
 };
-pub use mail::MailBackend;
+pub use outlets::{Fault, MailBackend, Publication, TopicBackend, Unsent};
 pub use queue::{
     DeadLetter, DeadPage, Delivery, MAX_DELAY, MAX_RECEIVES, Out, Queue, QueueBackend, QueueError, QueueName,
     Receipt, RedriveError, given_up, was_a_message,
 };
 pub use rows::{
     Announced, Answered, CaseRow, Cursor, DeviceRow, Dropped, Fleet, Held, HistoryEntry, LookBack, Observed,
-    Once, Telling, Told, Trouble, Watch, alert_partition, device_partition,
+    Once, Trouble, Watch, alert_partition, device_partition,
 };
 pub use state::{
     CommitError, Expect, Item, Key, MAX_COMMIT, MAX_VALUE_BYTES, Page, State, StateBackend, StateError,
     Stored, Version, Write, impossible,
 };
 pub use tally::{Count, Tally};
+pub use telling::{ChannelRow, Closed, Failing, Gathered, Gist, Latest, Storied, Telling, Told};

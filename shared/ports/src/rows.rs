@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 /// How long what is known of an alert stays: longer than Defender keeps an alert (180 days), so that an old one
 /// that is touched again is still known.
-const ALERT_DAYS: i64 = 200;
+pub(crate) const ALERT_DAYS: i64 = 200;
 
 /// How long a device stays in the cache without being read again.
 const DEVICE_DAYS: i64 = 30;
@@ -27,7 +27,7 @@ pub fn device_partition(tenant: &TenantId, device: &DeviceId) -> String {
     format!("{tenant}#device#{device}")
 }
 
-fn days(now: Timestamp, days: i64) -> Option<Timestamp> {
+pub(crate) fn days(now: Timestamp, days: i64) -> Option<Timestamp> {
     now.checked_add(SignedDuration::from_hours(24 * days)).ok()
 }
 
@@ -319,47 +319,6 @@ impl CaseRow {
             _ => [self.last.alert.id.as_str(), device, &told].to_vec(),
         };
         Envelope::new(tenant, &identity, trace, self.decided_at, self.last.clone())
-    }
-}
-
-/// A message that a channel has taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    pub at: Timestamp,
-    pub channel: String,
-    pub subject: String,
-}
-
-impl Told {
-    pub fn key(tenant: &TenantId, alert: &AlertId, message: &model::MessageId, channel: &str) -> Key {
-        Key { partition: alert_partition(tenant, alert), sort: format!("told#{message}#{channel}") }
-    }
-
-    /// A notice belongs to no alert.
-    pub fn of_notice(tenant: &TenantId, message: &model::MessageId, channel: &str) -> Key {
-        Key { partition: format!("{tenant}#notice"), sort: format!("told#{message}#{channel}") }
-    }
-
-    pub fn expires(now: Timestamp) -> Option<Timestamp> {
-        days(now, ALERT_DAYS)
-    }
-}
-
-/// That a worker is telling a channel a message just now. Stands beside its [`Told`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Telling {
-    /// Until when no other worker may try the same.
-    pub until: Timestamp,
-}
-
-impl Telling {
-    /// The key beside that of a [`Told`].
-    pub fn beside(told: &Key) -> Key {
-        Key { partition: told.partition.clone(), sort: format!("telling-{}", told.sort) }
-    }
-
-    pub fn expires(now: Timestamp) -> Option<Timestamp> {
-        days(now, 7)
     }
 }
 

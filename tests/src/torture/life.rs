@@ -17,7 +17,7 @@ use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Store};
 use model::{Cause, EffectRequested, Envelope, Limits, Mode, TenantId, Wanted};
-use policy::{Channel, Playbook};
+use policy::{Channel, ChannelKind, Playbook};
 use ports::{Brakes, Count, Held, Out, QueueName, Raised, Said, State, Stored};
 use simulator::{Reached, Simulator, Stop};
 use std::{
@@ -459,7 +459,7 @@ impl Life {
             Arc::new(Outside { pair: self.pair.clone(), door: door.clone(), log: self.log.clone() });
         let connection = connection(&self.simulator.url(), &[]);
         let mut problems = Problems::default();
-        let channel = Channel::Folder { name: "mail".to_owned(), path: self.folder.path().join("mail") };
+        let channel = Channel::new("mail", ChannelKind::Folder { path: self.folder.path().join("mail") });
         let channels = notify::open(&[channel], &Vars::default(), None, &mut problems);
         let (reader, responder, _) = connect(&connection, door.clone()).unwrap();
         let host = Arc::new(Host::new(Parts {
@@ -470,6 +470,7 @@ impl Life {
             environment_mode: Some(Mode::Enforce),
             lookback: minutes(15),
             channels,
+            templates: notify::Templates::shipped(),
             portal: connection.endpoints.portal.clone(),
             queue: outside.clone(),
             state: outside,

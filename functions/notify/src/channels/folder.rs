@@ -4,6 +4,7 @@
 
 use crate::letter::Letter;
 use lettre::{Address, message::Mailbox};
+use ports::Unsent;
 use std::{
     fs, io,
     io::Write,
@@ -24,14 +25,16 @@ impl Folder {
     }
 
     /// Writes the file under a name that is the same for the same message, so that a repeat replaces it.
-    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), String> {
-        let from = Address::new("cordon", DOMAIN).map_err(|error| error.to_string())?;
-        let to = Address::new("people", DOMAIN).map_err(|error| error.to_string())?;
-        let message =
-            letter.message(&Mailbox::new(Some("Cordon".to_owned()), from), &[Mailbox::new(None, to)])?;
+    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), Unsent> {
+        let address = |user| Address::new(user, DOMAIN).map_err(|error| Unsent::message(error.to_string()));
+        let (from, to) = (address("cordon")?, address("people")?);
+        let from = Mailbox::new(Some("Cordon".to_owned()), from);
+        let message = letter.message(&from, &[Mailbox::new(None, to)]).map_err(Unsent::message)?;
         let (folder, name) = (self.path.clone(), file_name(letter));
         let written = tokio::task::spawn_blocking(move || write(&folder, &name, &message.formatted())).await;
-        let failed = |why: String| format!("the folder `{}` takes no file: {why}", self.path.display());
+        let failed = |why: String| {
+            Unsent::channel(format!("the folder `{}` takes no file: {why}", self.path.display()))
+        };
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(failed(error.to_string())),

@@ -3,11 +3,10 @@
 //! SES replaces a letter's Message-ID and date by its own; what holds a story together is `References`, which it
 //! keeps. Source: "Header fields" in the SES developer guide.
 
-use super::{mailbox, mailboxes};
+use super::{Opening, mailbox, mailboxes};
 use crate::letter::Letter;
-use credentials::{Problems, Vars};
 use lettre::message::Mailbox;
-use ports::MailBackend;
+use ports::{MailBackend, Unsent};
 use std::sync::Arc;
 
 /// The deployment's addresses: the sender, and whom to tell where the playbook names nobody.
@@ -22,13 +21,9 @@ pub(super) struct Ses {
 }
 
 impl Ses {
-    pub(super) fn open(
-        name: &str,
-        to: &[String],
-        mail: Arc<dyn MailBackend>,
-        vars: &Vars,
-        problems: &mut Problems,
-    ) -> Option<Ses> {
+    pub(super) fn open(to: &[String], opening: &mut Opening<'_>) -> Option<Ses> {
+        let aws = opening.aws?;
+        let vars = opening.vars;
         // Who may be the sender is written into the function's role, so it is not the playbook's to choose.
         let from = match vars.get(MAIL_FROM) {
             Some(from) => mailbox(MAIL_FROM, from),
@@ -42,14 +37,12 @@ impl Ses {
         } else {
             mailboxes("to", to.iter().map(String::as_str))
         };
-        for why in [from.as_ref().err(), to.as_ref().err()].into_iter().flatten() {
-            problems.add(format!("channel `{name}`: {why}"));
-        }
-        Some(Ses { mail, from: from.ok()?, to: to.ok()? })
+        let (from, to) = (opening.keep(from), opening.keep(to));
+        Some(Ses { mail: aws.mail.clone(), from: from?, to: to? })
     }
 
-    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), String> {
-        let message = letter.message(&self.from, &self.to)?;
+    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), Unsent> {
+        let message = letter.message(&self.from, &self.to).map_err(Unsent::message)?;
         let to: Vec<String> = self.to.iter().map(|mailbox| mailbox.email.to_string()).collect();
         self.mail.send(self.from.email.as_ref(), &to, message.formatted()).await
     }

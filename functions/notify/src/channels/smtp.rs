@@ -4,9 +4,10 @@
 //! lettre's transport, for two reasons: a server that hangs up after taking a letter must not count as a
 //! failure (the letter would be sent again), and whoever reads an error must learn which step failed.
 
-use super::{mailbox, mailboxes};
+use super::{Opening, mailbox, mailboxes};
 use crate::letter::Letter;
-use credentials::{Problems, Vars};
+use credentials::Secret;
+use jiff::Timestamp;
 use lettre::{
     message::Mailbox,
     transport::smtp::{
@@ -16,7 +17,8 @@ use lettre::{
         extension::ClientId,
     },
 };
-use policy::{Channel, SmtpSecurity};
+use policy::{SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings};
+use ports::Unsent;
 use secrecy::{ExposeSecret, SecretString};
 use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
@@ -42,9 +44,9 @@ enum Tls {
 
 struct Login {
     username: String,
-    password: SecretString,
-    /// The name of the variable that holds the password.
-    variable: String,
+    password: Secret,
+    /// Where the password is kept: the name of a variable or a field.
+    kept_in: String,
 }
 
 impl fmt::Debug for Smtp {
@@ -63,59 +65,52 @@ impl fmt::Debug for Smtp {
 
 impl Smtp {
     /// Checks everything that can be checked without the network.
-    pub(super) fn open(channel: &Channel, vars: &Vars, problems: &mut Problems) -> Option<Smtp> {
-        let Channel::Smtp { name, host, port, security, username, password_env, from, to, ca_file } = channel
-        else {
-            return None;
+    pub(super) fn open(settings: &SmtpSettings, opening: &mut Opening<'_>) -> Option<Smtp> {
+        let SmtpSettings { host, port, security, login: named, from, to, ca_file } = settings;
+        let from = opening.keep(mailbox("from", from));
+        let to = opening.keep(mailboxes("to", to.iter().map(String::as_str)));
+        let tls = opening.keep(tls(*security, host, ca_file.as_deref()));
+        let login = match named {
+            Some(named) => login(named, opening).map(Some),
+            None => Some(None),
         };
-        let mut keep = |result: Result<_, String>| match result {
-            Ok(good) => Some(good),
-            Err(why) => {
-                problems.add(format!("channel `{name}`: {why}"));
-                None
-            }
-        };
-        let from = keep(mailbox("from", from).map(|from| vec![from]));
-        let to = keep(mailboxes("to", to.iter().map(String::as_str)));
-        let tls = tls(*security, host, ca_file.as_deref()).map_err(|why| format!("channel `{name}`: {why}"));
-        let login = login(name, username.as_deref(), password_env.as_deref(), vars);
-        for problem in [tls.as_ref().err(), login.as_ref().err()].into_iter().flatten() {
-            problems.add(problem.as_str());
-        }
-        Some(Smtp {
-            host: host.clone(),
-            port: *port,
-            tls: tls.ok()?,
-            login: login.ok()?,
-            from: from?.pop()?,
-            to: to?,
-        })
+        Some(Smtp { host: host.clone(), port: *port, tls: tls?, login: login?, from: from?, to: to? })
     }
 
-    pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), String> {
-        let message = letter.message(&self.from, &self.to)?;
-        match tokio::time::timeout(TIMEOUT, self.converse(&message)).await {
+    pub(super) async fn deliver(&self, letter: &Letter, now: Timestamp) -> Result<(), Unsent> {
+        let message = letter.message(&self.from, &self.to).map_err(Unsent::message)?;
+        let password = match &self.login {
+            Some(login) => {
+                let password = login.password.read(now).await;
+                Some(password.map_err(|error| Unsent::channel(error.to_string()))?)
+            }
+            None => None,
+        };
+        match tokio::time::timeout(TIMEOUT, self.converse(&message, password.as_ref())).await {
             Ok(Ok(mut connection)) => {
                 // The server has the letter: that it hangs up without a word, or says nothing more, changes nothing.
                 tokio::time::timeout(GOODBYE, connection.quit()).await.ok();
                 Ok(())
             }
-            Ok(Err(why)) => Err(why),
-            Err(_) => Err(format!(
+            Ok(Err(why)) => Err(Unsent::channel(why)),
+            Err(_) => Err(Unsent::channel(format!(
                 "{}:{} did not answer in {} s; check host, port and security",
                 self.host,
                 self.port,
                 TIMEOUT.as_secs()
-            )),
+            ))),
         }
     }
 
     /// Until the server has taken the letter.
-    async fn converse(&self, message: &lettre::Message) -> Result<AsyncSmtpConnection, String> {
+    async fn converse(
+        &self,
+        message: &lettre::Message,
+        password: Option<&SecretString>,
+    ) -> Result<AsyncSmtpConnection, String> {
         let mut connection = self.connect().await?;
-        if let Some(login) = &self.login {
-            let credentials =
-                Credentials::new(login.username.clone(), login.password.expose_secret().to_owned());
+        if let Some((login, password)) = self.login.as_ref().zip(password) {
+            let credentials = Credentials::new(login.username.clone(), password.expose_secret().to_owned());
             if let Err(error) = connection.auth(DEFAULT_MECHANISMS, &credentials).await {
                 connection.abort().await;
                 return Err(self.not_logged_in(login, &error));
@@ -124,7 +119,7 @@ impl Smtp {
         connection
             .send(message.envelope(), &message.formatted())
             .await
-            .map_err(|error| self.not_taken(&error))?;
+            .map_err(|error| self.not_taken(&error, password))?;
         Ok(connection)
     }
 
@@ -171,20 +166,19 @@ impl Smtp {
         match error.status() {
             Some(code) => format!(
                 "{server} refused the login of `{}` (code {code}); check username and `{}`",
-                login.username, login.variable
+                login.username, login.kept_in
             ),
             None => format!(
                 "no login of `{}` at {server}: no method in common, or the connection broke; check security, \
                  username and `{}`",
-                login.username, login.variable
+                login.username, login.kept_in
             ),
         }
     }
 
-    fn not_taken(&self, error: &Error) -> String {
+    fn not_taken(&self, error: &Error, password: Option<&SecretString>) -> String {
         let said = model::one_line(&error.to_string(), 300);
-        let secret = self.login.as_ref().map(|login| login.password.expose_secret());
-        let said = match secret {
+        let said = match password.map(ExposeSecret::expose_secret) {
             Some(secret) if said.contains(secret) => "its words are left out".to_owned(),
             Some(_) | None => said,
         };
@@ -227,21 +221,16 @@ fn trust(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, String> {
     parameters.build().map_err(|error| format!("no encryption is possible: {error}"))
 }
 
-fn login(
-    channel: &str,
-    username: Option<&str>,
-    password_env: Option<&str>,
-    vars: &Vars,
-) -> Result<Option<Login>, String> {
-    match (username, password_env) {
-        (None, None) => Ok(None),
-        (Some(username), Some(variable)) => match vars.secret(variable) {
-            Some(password) => {
-                Ok(Some(Login { username: username.to_owned(), password, variable: variable.to_owned() }))
-            }
-            None => Err(format!("{variable} is not set (the password of channel `{channel}`)")),
-        },
-        (Some(_), None) => Err(format!("channel `{channel}`: password_env is missing beside username")),
-        (None, Some(_)) => Err(format!("channel `{channel}`: username is missing beside password_env")),
+fn login(named: &SmtpLogin, opening: &mut Opening<'_>) -> Option<Login> {
+    match &named.proof {
+        SmtpProof::Password(secret) => {
+            let password = opening.secret("password", secret)?;
+            let kept_in = secret.env.clone().or(secret.field.clone()).unwrap_or_default();
+            Some(Login { username: named.username.clone(), password, kept_in })
+        }
+        SmtpProof::OAuth(_) => {
+            opening.problem("xoauth2 is not built yet");
+            None
+        }
     }
 }

@@ -13,7 +13,7 @@ use model::{
     ActionTaken, Answer, Body, DeviceFact, EffectState, Envelope, Evidence, Mode, Notice, Severity, Topic,
     User,
 };
-use notify::{Mail, Notify, open};
+use notify::{Mail, open};
 use ports::{Disposition, Tally};
 
 fn corpus() -> Vec<String> {
@@ -228,10 +228,11 @@ fn mail_of(message: &Envelope<ActionTaken>) -> Mail {
 /// Whether a message that travels as text comes out as this mail, with our headers and no other.
 async fn arrives_whole<B: Body>(message: Envelope<B>, mail: Mail) {
     let folder = tempfile::tempdir().unwrap();
-    let channel = policy::Channel::Folder { name: "folder".to_owned(), path: folder.path().to_owned() };
+    let channel =
+        policy::Channel::new("folder", policy::ChannelKind::Folder { path: folder.path().to_owned() });
     let channels = open(&[channel], &Vars::default(), None, &mut Problems::default());
     let (_, state) = Memory::state();
-    let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
+    let notify = crate::memory::notify(channels, state, Tally::default());
     let taken = notify.take(&tenant(), &message.encode().unwrap(), now()).await;
     assert_eq!(taken, Disposition::Done);
 

@@ -1,8 +1,11 @@
 //! A state in memory that can be told to fail. Keeps no times: nothing here expires.
 
+use crate::samples::PORTAL;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use ports::{CommitError, Item, Key, Page, State, StateBackend, StateError, Version, Write};
+use local::Store;
+use notify::{Channel, Notify, Templates};
+use ports::{CommitError, Item, Key, Page, Queue, State, StateBackend, StateError, Tally, Version, Write};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -38,6 +41,13 @@ impl Memory {
         let keys: Vec<Key> = self.items.lock().unwrap().keys().cloned().collect();
         keys.into_iter().filter(|key| !key.sort.starts_with("telling-"))
     }
+}
+
+/// The step over this state. Nothing waits in its queue.
+pub(crate) fn notify(channels: Vec<Channel>, state: State, tally: Tally) -> Notify {
+    let store = Store::in_memory().unwrap();
+    let (queue, portal) = (Queue::new(Arc::new(store)), PORTAL.to_owned());
+    Notify { channels, templates: Templates::shipped(), queue, state, tally, portal }
 }
 
 #[async_trait]

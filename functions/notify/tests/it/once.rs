@@ -2,13 +2,14 @@
 
 use crate::{
     memory::Memory,
-    samples::{PORTAL, device, envelope, notice, now, requested, taken, tenant},
+    samples::{device, envelope, notice, now, requested, taken, tenant},
     smtp::Settings,
     smtp_receiver::{Manners, Receiver},
 };
 use credentials::{Problems, Vars};
 use model::{ActionTaken, Alert, Answer, DeviceFact, EffectState, Envelope, Mode, Topic};
 use notify::{Notify, open};
+use policy::ChannelKind;
 use ports::{Count, Disposition, Tally};
 use std::{
     fs,
@@ -17,7 +18,7 @@ use std::{
 };
 
 fn folder(path: &Path) -> policy::Channel {
-    policy::Channel::Folder { name: "folder".to_owned(), path: path.to_owned() }
+    policy::Channel::new("folder", ChannelKind::Folder { path: path.to_owned() })
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -32,7 +33,7 @@ fn notify(channels: &[policy::Channel]) -> (Notify, Arc<Memory>, Tally) {
     let mut problems = Problems::default();
     let channels = open(channels, &Vars::default(), None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
-    (Notify::new(channels, state, tally.clone(), PORTAL.to_owned()), memory, tally)
+    (crate::memory::notify(channels, state, tally.clone()), memory, tally)
 }
 
 /// The subject and every part of a letter that people read, links among them.
@@ -251,7 +252,7 @@ async fn both_kinds_of_message_are_taken_and_no_other() {
         let answer = notify.take(&tenant(), body, now()).await;
         assert!(matches!(answer, Disposition::Reject { .. }), "{body}: {answer:?}");
     }
-    let newer = told.replace("\"version\":1", "\"version\":99");
+    let newer = told.replace("\"version\":2", "\"version\":99");
     assert!(matches!(notify.take(&tenant(), &newer, now()).await, Disposition::Defer { .. }));
     assert_eq!(files(&path).len(), 2);
 }

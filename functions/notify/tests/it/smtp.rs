@@ -7,8 +7,8 @@ use crate::{
 };
 use credentials::{Problems, Vars};
 use mail_parser::MessageParser;
-use notify::{Channel, Notify, open};
-use policy::SmtpSecurity;
+use notify::{Channel, open};
+use policy::{ChannelKind, SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings};
 use ports::{Disposition, Tally};
 use std::path::PathBuf;
 
@@ -30,17 +30,18 @@ impl Settings {
     }
 
     pub(crate) fn named(self, name: &str) -> policy::Channel {
-        policy::Channel::Smtp {
-            name: name.to_owned(),
+        let proof =
+            || SmtpProof::Password(SecretName { env: Some("CORDON_SMTP_PASSWORD".to_owned()), field: None });
+        let settings = SmtpSettings {
             host: self.host.to_owned(),
             port: self.port,
             security: self.security,
-            username: self.login.then(|| "cordon".to_owned()),
-            password_env: self.login.then(|| "CORDON_SMTP_PASSWORD".to_owned()),
+            login: self.login.then(|| SmtpLogin { username: "cordon".to_owned(), proof: proof() }),
             from: "Cordon <cordon@example.com>".to_owned(),
             to: vec!["soc@example.com".to_owned(), "Zoë <zoe@example.com>".to_owned()],
             ca_file: self.ca_file,
-        }
+        };
+        policy::Channel::new(name, ChannelKind::Smtp(Box::new(settings)))
     }
 }
 
@@ -55,7 +56,7 @@ fn opened(channel: policy::Channel, vars: &[(&str, &str)]) -> Result<Vec<Channel
 async fn tell(settings: Settings) -> Result<(), String> {
     let channels = opened(settings.named("mail"), &[("CORDON_SMTP_PASSWORD", PASSWORD)])?;
     let (_, state) = Memory::state();
-    let notify = Notify::new(channels, state, Tally::default(), PORTAL.to_owned());
+    let notify = crate::memory::notify(channels, state, Tally::default());
     match notify.handle(envelope(requested()), now()).await {
         Disposition::Done => Ok(()),
         Disposition::Defer { why, .. } => Err(why),
@@ -195,7 +196,7 @@ async fn what_is_wrong_with_the_settings_is_said_when_opening() {
     let elsewhere = Settings { host: "mail.example.com", ..plain() }.named("mail");
     assert!(opened(elsewhere, &[]).unwrap_err().contains("this machine only"));
     let no_password = Settings { login: true, ..plain() }.named("mail");
-    assert!(opened(no_password, &[]).unwrap_err().starts_with("CORDON_SMTP_PASSWORD is not set"));
+    assert!(opened(no_password, &[]).unwrap_err().starts_with("channel `mail`: CORDON_SMTP_PASSWORD is not set"));
 
     let folder = tempfile::tempdir().unwrap();
     let with_ca = |ca_file: PathBuf| {

@@ -5,7 +5,7 @@
 use crate::{SETTINGS, Story, ids, now, own, shipped_file, shipped_with};
 use jiff::SignedDuration;
 use model::{Answer, DeviceFact, IsolationType, Mode};
-use policy::{Channel, Effect, Playbook, Settings, Texts};
+use policy::{Channel, ChannelKind, Effect, Playbook, Settings, Texts};
 use std::path::Path;
 
 #[test]
@@ -130,8 +130,8 @@ fn a_policy_that_errs_is_a_refusal_whatever_the_others_say() {
 fn the_shipped_playbook_reads_as_it_is() {
     let playbook = Playbook::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbook")).unwrap();
     let channels = vec![
-        Channel::Folder { name: "mail-folder".into(), path: "cordon-mail".into() },
-        Channel::Ses { name: "mail".into(), to: Vec::new() },
+        Channel::new("mail-folder", ChannelKind::Folder { path: "cordon-mail".into() }),
+        Channel::new("mail", ChannelKind::Ses { to: Vec::new() }),
     ];
     assert_eq!(playbook.settings, Settings { channels, ..Settings::default() });
     assert!(playbook.lists().is_empty());

@@ -1,7 +1,10 @@
 //! How a bad playbook is refused: every fault at once, each with its place and a way out.
 
 use crate::{SETTINGS, Story, own, shipped_file};
-use policy::{Channel, Playbook, Problems, SmtpSecurity, Texts};
+use policy::{
+    Channel, ChannelKind, Playbook, Problems, SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings,
+    Texts,
+};
 use std::path::{Path, PathBuf};
 
 fn faults(settings: &str, policy: &str, assets: &str) -> Vec<String> {
@@ -117,7 +120,8 @@ fn a_bad_value_says_what_a_good_one_is() {
         ),
         (
             "[[channels]]\nname = \"x\"\nkind = \"pager\"",
-            "playbook.toml:3:8: there is no channel of kind `pager`; known: `folder`, `smtp`, `ses`",
+            "playbook.toml:3:8: there is no channel of kind `pager`; known: `folder`, `smtp`, `ses`, `graph`, \
+             `teams`, `slack`, `sns`, `webhook`",
         ),
         ("[[channels]]\nname = \"x\"\nkind = \"folder\"", "playbook.toml:1:1: `path` is missing"),
         (
@@ -155,24 +159,24 @@ fn a_mail_channel_needs_little() {
     ];
     for (more, security, port) in cases {
         let playbook = settings_alone(&smtp(more)).unwrap_or_else(|problems| panic!("{problems}"));
-        let Channel::Smtp { port: found_port, security: found, .. } = &playbook.settings.channels[0] else {
+        let ChannelKind::Smtp(found) = &playbook.settings.channels[0].kind else {
             panic!("{:?}", playbook.settings.channels)
         };
-        assert_eq!((*found, *found_port), (security, port), "{more}");
+        assert_eq!((found.security, found.port), (security, port), "{more}");
     }
     let full = smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"CORDON_SMTP\"\nca_file = \"/ca.pem\"");
     let playbook = settings_alone(&full).unwrap();
-    let expected = Channel::Smtp {
-        name: "m".into(),
+    let password = SecretName { env: Some("CORDON_SMTP".into()), field: None };
+    let expected = SmtpSettings {
         host: "m".into(),
         port: 587,
         security: SmtpSecurity::Starttls,
-        username: Some("u".into()),
-        password_env: Some("CORDON_SMTP".into()),
+        login: Some(SmtpLogin { username: "u".into(), proof: SmtpProof::Password(password) }),
         from: "c@example.com".into(),
         to: vec!["s@example.com".into()],
         ca_file: Some(PathBuf::from("/ca.pem")),
     };
+    let expected = Channel::new("m", ChannelKind::Smtp(Box::new(expected)));
     assert_eq!(playbook.settings.channels, [expected]);
 }
 

@@ -1,0 +1,201 @@
+//! What the state knows of telling people: who was told what, how each channel fares, which story a message belongs to, and
+//! what waits for a digest. All of it is per channel, so that no channel's trouble is another's.
+
+use crate::{
+    Key, device_partition,
+    rows::{ALERT_DAYS, alert_partition, days},
+};
+use jiff::{SignedDuration, Timestamp};
+use model::{AlertId, DeviceId, Effect, MessageId, TenantId};
+use serde::{Deserialize, Serialize};
+
+/// A message that a channel has taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub at: Timestamp,
+    pub channel: String,
+    pub subject: String,
+}
+
+impl Told {
+    pub fn key(tenant: &TenantId, alert: &AlertId, message: &MessageId, channel: &str) -> Key {
+        Key { partition: alert_partition(tenant, alert), sort: format!("told#{message}#{channel}") }
+    }
+
+    /// A notice, or a digest, belongs to no alert.
+    pub fn of_notice(tenant: &TenantId, message: &MessageId, channel: &str) -> Key {
+        Key { partition: format!("{tenant}#notice"), sort: format!("told#{message}#{channel}") }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, ALERT_DAYS)
+    }
+}
+
+/// That a worker is telling a channel a message just now, or how the last try has ended. Stands beside its [`Told`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Until when no other worker may try the same.
+    pub until: Timestamp,
+    /// How often it was tried, this try included.
+    #[serde(default)]
+    pub tries: u32,
+    /// Why the last try has failed, where it has.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+impl Telling {
+    /// The key beside that of a [`Told`].
+    pub fn beside(told: &Key) -> Key {
+        Key { partition: told.partition.clone(), sort: format!("telling-{}", told.sort) }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 7)
+    }
+}
+
+/// How a channel fares.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ChannelRow {
+    pub channel: String,
+    /// That it takes nothing; none while it works.
+    pub failing: Option<Failing>,
+    /// Since when messages are counted, and how many were told one by one since then.
+    #[serde(default)]
+    pub counted_from: Option<Timestamp>,
+    #[serde(default)]
+    pub counted: u32,
+}
+
+/// A channel that does not take messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    pub since: Timestamp,
+    /// How many tries in a row have failed.
+    pub tries: u32,
+    /// It is left alone until then.
+    pub rests_until: Timestamp,
+    pub why: String,
+    /// Whether people were told, on the other channels.
+    pub told: bool,
+}
+
+impl ChannelRow {
+    pub fn partition(tenant: &TenantId) -> String {
+        format!("{tenant}#channels")
+    }
+
+    pub fn key(tenant: &TenantId, channel: &str) -> Key {
+        Key { partition: ChannelRow::partition(tenant), sort: format!("channel#{channel}") }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 30)
+    }
+}
+
+/// That a channel was told something of a story: what follows joins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storied {
+    /// The message that the channel was told first.
+    pub first: MessageId,
+    pub at: Timestamp,
+}
+
+impl Storied {
+    pub fn key(tenant: &TenantId, story: &MessageId, channel: &str) -> Key {
+        Key { partition: format!("{tenant}#story#{story}"), sort: format!("storied#{channel}") }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, ALERT_DAYS)
+    }
+}
+
+/// The story that was last told of a device: a notice about the device joins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latest {
+    pub story: MessageId,
+    /// What people know it by.
+    pub name: String,
+    pub at: Timestamp,
+}
+
+impl Latest {
+    pub fn key(tenant: &TenantId, device: &DeviceId) -> Key {
+        Key { partition: device_partition(tenant, device), sort: "latest-story".to_owned() }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 30)
+    }
+}
+
+/// What a message says, for programs and for one line of a digest. What strangers wrote is on one line in it, and
+/// harmless to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gist {
+    /// What people know the story by.
+    pub story: String,
+    /// As Microsoft writes it; none for a notice.
+    pub severity: Option<String>,
+    /// None for a notice about no effect.
+    pub action: Option<Effect>,
+    /// The outcome's word, or what the notice is about.
+    pub outcome: String,
+    /// Whether somebody has to look now.
+    pub urgent: bool,
+    pub device: Option<DeviceId>,
+    /// What to call the device.
+    pub device_name: Option<String>,
+    pub alert: Option<AlertId>,
+    pub incident: Option<String>,
+    /// The alert's, or the notice's first line.
+    pub title: String,
+}
+
+/// A message that waits for a channel's digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathered {
+    pub message: MessageId,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    pub gist: Gist,
+}
+
+impl Gathered {
+    /// How long a digest gathers. Each begins at a multiple of this, by the clock.
+    pub const EVERY: SignedDuration = SignedDuration::from_mins(5);
+
+    /// The partition of one digest: of a channel, and of the time from `begin` on.
+    pub fn partition(tenant: &TenantId, channel: &str, begin: Timestamp) -> String {
+        format!("{tenant}#digest#{channel}#{}", begin.as_second())
+    }
+
+    pub fn key(partition: &str, message: &MessageId) -> Key {
+        Key { partition: partition.to_owned(), sort: format!("gathered#{message}") }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 7)
+    }
+}
+
+/// That a digest is being told: nothing is gathered for it any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    pub at: Timestamp,
+}
+
+impl Closed {
+    /// The key beside those of what the digest has gathered.
+    pub fn key(partition: &str) -> Key {
+        Key { partition: partition.to_owned(), sort: "closed".to_owned() }
+    }
+
+    pub fn expires(now: Timestamp) -> Option<Timestamp> {
+        days(now, 7)
+    }
+}
