@@ -9,6 +9,7 @@ pub(crate) mod held;
 pub(crate) mod isolate;
 pub(crate) mod isolated;
 pub(crate) mod limits;
+pub(crate) mod notify_test;
 pub(crate) mod pause;
 pub(crate) mod prove;
 pub(crate) mod release;

@@ -71,6 +71,8 @@ enum Command {
     Status(commands::status::Status),
     /// Tell the life of one alert: seen, enriched, decided, done, told
     Explain(commands::explain::Explain),
+    /// Send a marked sample through a channel, and say what came of it
+    NotifyTest(commands::notify_test::NotifyTest),
     /// Where what Cordon would have done and what people did in Defender differ
     Shadow(commands::shadow::ShadowCommand),
     /// Who is cut off, since when, why and by whom
@@ -190,6 +192,7 @@ async fn run(command: Command, at: At<'_>) -> Result<Ending, Ending> {
         Command::Backtest(backtest) => Box::pin(backtest.run(&at)).await,
         Command::Status(status) => Box::pin(status.run(&at)).await,
         Command::Explain(explain) => explain.run(&at).await,
+        Command::NotifyTest(test) => Box::pin(test.run(&at)).await,
         Command::Shadow(shadow) => Box::pin(shadow.run(&at)).await,
         Command::Isolated(isolated) => isolated.run(&at).await,
         Command::Isolate(isolate) => Box::pin(isolate.run(&at)).await,

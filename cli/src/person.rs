@@ -65,7 +65,7 @@ fn name(text: &str) -> Result<String, String> {
     if line.is_empty() { Err("a name is needed".to_owned()) } else { Ok(line) }
 }
 
-fn wait(text: &str) -> Result<SignedDuration, String> {
+pub(crate) fn wait(text: &str) -> Result<SignedDuration, String> {
     let longest = SignedDuration::from_mins(30);
     match text.parse::<SignedDuration>() {
         Ok(time) if time >= SignedDuration::ZERO && time <= longest => Ok(time),

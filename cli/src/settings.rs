@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) environment_mode: Option<Mode>,
     pub(crate) lookback: SignedDuration,
     pub(crate) channels: Vec<notify::Channel>,
+    pub(crate) templates: notify::Templates,
     pub(crate) state: PathBuf,
 }
 
@@ -31,8 +32,11 @@ impl Settings {
         let channels = playbook
             .as_ref()
             .map(|playbook| notify::open(&playbook.settings.channels, vars, None, &mut problems));
-        match (connection, playbook, lookback, channels) {
-            (Some(connection), Some(playbook), Some(lookback), Some(channels)) if problems.is_empty() => {
+        let templates = read_templates(&playbook_folder, &mut problems);
+        match (connection, playbook, lookback, channels, templates) {
+            (Some(connection), Some(playbook), Some(lookback), Some(channels), Some(templates))
+                if problems.is_empty() =>
+            {
                 let state = state_file(vars);
                 Ok(Settings {
                     connection,
@@ -41,6 +45,7 @@ impl Settings {
                     environment_mode,
                     lookback,
                     channels,
+                    templates,
                     state,
                 })
             }
@@ -64,6 +69,16 @@ pub(crate) fn read_playbook(folder: &Path, problems: &mut Problems) -> Option<Pl
     let read = Playbook::read(folder);
     if let Err(found) = &read {
         problems.add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter());
+    }
+    read.ok()
+}
+
+/// How mails look by the playbook of a folder; what is wrong with its templates is added to `problems`.
+pub(crate) fn read_templates(folder: &Path, problems: &mut Problems) -> Option<notify::Templates> {
+    let read = notify::Templates::read(folder);
+    if let Err(found) = &read {
+        problems
+            .add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter().map(String::as_str));
     }
     read.ok()
 }

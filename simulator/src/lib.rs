@@ -7,6 +7,7 @@ mod demo;
 mod entities;
 mod faults;
 pub mod generate;
+mod grants;
 mod http;
 mod journal;
 mod odata;
@@ -20,6 +21,7 @@ pub use entities::{
     RelatedFile, RelatedUser,
 };
 pub use faults::{Chaos, Fault, FaultKind, HowOften};
+pub use grants::{Grants, TokenEndpoint};
 pub use journal::Entry;
 pub use server::{Reached, Simulator, Stop};
 pub use world::{

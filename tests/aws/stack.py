@@ -26,6 +26,8 @@ from samtranslator.yaml_helper import yaml_parse
 
 STACK = "cordon"
 BUCKET = "cordon-e2e"
+# The topic that people would be subscribed to, and the queue that stands for them.
+PEOPLE = "cordon-e2e-people"
 # One word for each type of resource that a test asks for.
 KINDS = {
     "AWS::Lambda::Function": "functions",
@@ -65,6 +67,7 @@ def inspect(path):
 def up(args):
     client("s3").create_bucket(Bucket=BUCKET)
     client("sesv2").create_email_identity(EmailIdentity=args.sender)
+    parameters = dict(one.split("=", 1) for one in args.set) | {"NotifyTopicArn": subscribed()}
     path = pathlib.Path(args.template)
     template = yaml_parse(path.read_text())
     for name, resource in template["Resources"].items():
@@ -77,16 +80,29 @@ def up(args):
     client("cloudformation").create_stack(
         StackName=STACK,
         TemplateURL=f"{endpoint()}/{BUCKET}/template.json",
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in (one.split("=", 1) for one in args.set)
-        ],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     wait_for_stack("stack_create_complete")
     for function in made()["functions"].values():
         align(role_of(function))
     return made() | {"outputs": outputs()}
+
+
+def subscribed():
+    """A topic with its one subscriber."""
+    sqs, sns = client("sqs"), client("sns")
+    queue = sqs.create_queue(QueueName=PEOPLE)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = sns.create_topic(Name=PEOPLE)["TopicArn"]
+    # Without it nothing is delivered, and nobody hears of that.
+    policy = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }]}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return topic
 
 
 def upload(name, folder):
@@ -154,13 +170,24 @@ def mails(_):
     return [mail for account in inspect("ses/messages").values() for mail in account]
 
 
+def published(_):
+    """What the topic's subscriber was sent, each in the envelope of SNS."""
+    return [json.loads(message["Body"]) for message in lying()[PEOPLE]]
+
+
 def queues(_):
-    """The messages in every queue, seen without receiving them."""
+    """The messages in every queue of the stack."""
+    shown = lying()
+    return {name: shown[url.rsplit("/", 1)[-1]] for name, url in made()["queues"].items()}
+
+
+def lying():
+    """The messages in every queue, by the queue's name, seen without receiving them."""
     shown = {}
     for regions in inspect("sqs/messages").values():
         for region in regions.values():
             shown |= {url.rsplit("/", 1)[-1]: messages for url, messages in region.items()}
-    return {name: shown[url.rsplit("/", 1)[-1]] for name, url in made()["queues"].items()}
+    return shown
 
 
 def send(args):
@@ -332,6 +359,7 @@ def parser():
     added.add_argument("--payload", metavar="FILE", help="default: {}")
     command(put_secret, "give a secret the value that stands on standard input", "secret")
     command(mails, "show the e-mails so far")
+    command(published, "show what was published so far to the topic that people are subscribed to")
     command(queues, "show the messages in every queue, dead letters included")
     command(send, "send what stands on standard input", "queue")
     command(hold, "keep a function from taking messages", "function")

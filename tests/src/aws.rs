@@ -34,6 +34,11 @@ const STACK: &str = "cordon";
 const ROOM: &str =
     "[limits]\nper_hour = 1000\nper_day = 1000\nat_one_time_least = 1000\nbreaker_devices = 1000\n";
 
+/// The shipped channel for AWS, and a topic beside it, each telling every message by itself: they are counted.
+const MAIL: &str = "[[channels]]\nname = \"mail\"\nkind = \"ses\"\n";
+const MAIL_AND_TOPIC: &str = "[[channels]]\nname = \"topic\"\nkind = \"sns\"\ndigest_after = \"never\"\n\n\
+    [[channels]]\nname = \"mail\"\nkind = \"ses\"\ndigest_after = \"never\"\n";
+
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -160,11 +165,21 @@ impl Deployed {
             let environment = self.stack.run(&["environment", function], "");
             kept.push((format!("the environment of {function}"), texts(&environment)));
         }
-        let [items, mails, queues] = ["items", "mails", "queues"].map(|what| self.stack.run(&[what], ""));
+        let [items, mails, published, queues] =
+            ["items", "mails", "published", "queues"].map(|what| self.stack.run(&[what], ""));
         kept.push(("the table".to_owned(), texts(&items)));
         kept.push(("the mails".to_owned(), texts(&mails)));
+        kept.push(("the topic".to_owned(), texts(&published)));
         kept.push(("the queues and their dead letters".to_owned(), texts(&queues)));
         kept
+    }
+
+    /// What was published to the topic, each in the envelope that SNS puts it into.
+    pub fn published(&mut self) -> Vec<Value> {
+        match self.stack.run(&["published"], "") {
+            Value::Array(published) => published,
+            other => panic!("{other}"),
+        }
     }
 
     /// Goes on with what was found, until something can be seen.
@@ -368,11 +383,13 @@ impl Ended {
     }
 }
 
-/// A copy of the shipped playbook with room for every story.
+/// A copy of the shipped playbook with room for every story, and with a topic.
 fn roomy_playbook() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let playbook = write_playbook(folder.path(), |text| text.replace("[limits]\n", ROOM));
+    let change = |text: String| text.replace("[limits]\n", ROOM).replace(MAIL, MAIL_AND_TOPIC);
+    let playbook = write_playbook(folder.path(), change);
     assert_eq!(playbook.settings.limits.per_hour, 1_000);
+    assert_eq!(playbook.settings.channels.len(), 3, "the shipped two, and a topic");
     folder
 }
 

@@ -84,9 +84,12 @@ PERMISSIONS = {
         "log of notify": LOG,
         "ActionsTaken": CONSUME + SEND,
         "ActionsTakenDeadLetters": SEND,
-        "Table": ["dynamodb:GetItem", "dynamodb:PutItem"],
+        "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem",
+                  "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
         "the sender's identity": ["ses:SendEmail from MailFrom", "ses:SendRawEmail from MailFrom"],
-        "Key": ["kms:Decrypt via dynamodb, sqs", SEND_KEY],
+        "the topic that was given": ["sns:Publish where HasNotifyTopic"],
+        "NotifySecret": ["secretsmanager:GetSecretValue where HasChannelsSecret"],
+        "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
     "ScheduleRole": {"Poll": ["lambda:InvokeFunction"], "Track": ["lambda:InvokeFunction"]},
 }
@@ -105,7 +108,8 @@ FUNCTIONS = {
                 "CORDON_ALERTS_ENRICHED_URL CORDON_ALERTS_ENRICHED_DEAD_LETTERS_URL CORDON_EFFECTS_REQUESTED_URL "
                 "CORDON_EFFECTS_REQUESTED_DEAD_LETTERS_URL CORDON_ACTIONS_TAKEN_URL"),
     "Track": (60, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_EFFECTS_REQUESTED_URL CORDON_ACTIONS_TAKEN_URL"),
-    "Notify": (30, {"ActionsTaken": (10, 2)}, f"{TENANT} CORDON_PLAYBOOK CORDON_MAIL_FROM CORDON_MAIL_TO "
+    "Notify": (60, {"ActionsTaken": (10, 2)}, f"{TENANT} CORDON_PLAYBOOK CORDON_MAIL_FROM CORDON_MAIL_TO "
+               "CORDON_SNS_TOPIC CORDON_CHANNELS_SECRET_ID "
                "CORDON_ACTIONS_TAKEN_URL CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL"),
 }
 
@@ -125,6 +129,8 @@ VALUES = {
     "CORDON_LOOKBACK": ref("Lookback"),
     "CORDON_MAIL_FROM": ref("MailFrom"),
     "CORDON_MAIL_TO": ref("MailTo"),
+    "CORDON_SNS_TOPIC": given("HasNotifyTopic", ref("NotifyTopicArn")),
+    "CORDON_CHANNELS_SECRET_ID": given("HasChannelsSecret", att("NotifySecret", "Id")),
     "CORDON_ALERTS_FOUND_URL": ref("AlertsFound"),
     "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL": ref("AlertsFoundDeadLetters"),
     "CORDON_ALERTS_ENRICHED_URL": ref("AlertsEnriched"),
@@ -142,6 +148,8 @@ CONDITIONS = {
     "AgainstTenant": {"Fn::Equals": [ref("DefenderApiUrl"), ""]},
     "HasLoginUrl": {"Fn::Not": [{"Fn::Equals": [ref("DefenderLoginUrl"), ""]}]},
     "HasAlarmEmail": {"Fn::Not": [{"Fn::Equals": [ref("AlarmEmail"), ""]}]},
+    "HasChannelsSecret": {"Fn::Equals": [ref("ChannelsSecret"), "create"]},
+    "HasNotifyTopic": {"Fn::Not": [{"Fn::Equals": [ref("NotifyTopicArn"), ""]}]},
 }
 
 ACCOUNT = "${AWS::Region}:${AWS::AccountId}"
@@ -183,6 +191,11 @@ TOPIC_POLICY = [
 QUEUES = {"AlertsFound": 600, "AlertsEnriched": 120, "EffectsRequested": 120, "ActionsTaken": 900}
 # What `cordon --stack` finds by its tag on the queue effects-requested, because it has no fixed name.
 TAGS = {"cordon:tenant": ref("TenantId"), "cordon:table": ref("Table"), "cordon:mode": ref("Mode")}
+
+# Whether each is there always, or when it is asked for.
+SECRETS = {"ReaderSecret": None, "ActorSecret": None, "NotifySecret": "HasChannelsSecret"}
+# A visibility other than the parameter's, against a tenant.
+OWN_VISIBILITY = {"ActionsTaken": 360}
 
 DAY = 86_400
 
@@ -259,6 +272,8 @@ def resource_name(resource):
     match resource:
         case {"Fn::GetAtt": [name, "Arn" | "Id"]}:
             return name
+        case {"Ref": "NotifyTopicArn"}:
+            return "the topic that was given"
         case {"Fn::Sub": str(text)}:
             log = re.fullmatch(re.escape(arn % "logs" + "log-group:/aws/lambda/${AWS::StackName}-") + r"(\w+):\*", text)
             if log:
@@ -284,15 +299,24 @@ def permissions(template):
             yield f"{name} has permissions from elsewhere"
         has = set()
         for statement in [one for policy in role["Policies"] for one in policy["PolicyDocument"]["Statement"]]:
+            statement, where = unconditional(statement)
             if statement.keys() - {"Effect", "Action", "Resource", "Condition"} or statement["Effect"] != "Allow":
                 yield f"{name} has a statement of another form: {statement}"
                 continue
-            how = words(statement.get("Condition"))
+            how = words(statement.get("Condition")) + where
             actions = [f"{action}{how}" for action in listed(statement["Action"])]
             has |= {(resource_name(one), action) for one in listed(statement["Resource"]) for action in actions}
         may = {(resource, action) for resource, actions in PERMISSIONS[name].items() for action in actions}
         yield from (f"{name} lacks {action} on {resource}" for resource, action in sorted(may - has))
         yield from (f"{name} must not have {action} on {resource}" for resource, action in sorted(has - may))
+
+
+def unconditional(statement):
+    """A statement that is there under a condition of the template, and the condition in words."""
+    match statement:
+        case {"Fn::If": [condition, dict(there), {"Ref": "AWS::NoValue"}], **rest} if not rest:
+            return there, f" where {condition}"
+    return statement, ""
 
 
 def roles(template):
@@ -362,22 +386,24 @@ def settings(template):
             if value != VALUES.get(variable):
                 yield f"{name}: {variable} is {value}, not {VALUES.get(variable)}"
             secret = re.search("SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE", variable)
-            names = ({"Fn::GetAtt": [one, "Id"]} for one in ("ReaderSecret", "ActorSecret"))
+            names = ({"Fn::GetAtt": [one, "Id"]} for one in SECRETS)
             if secret and not any(one in everywhere(value) for one in names):
                 yield f"{name}: {variable} is not a secret's ARN"
     for name in sorted(template["Conditions"].keys() | CONDITIONS.keys()):
         if template["Conditions"].get(name) != CONDITIONS.get(name):
             yield f"the condition {name} is {template['Conditions'].get(name)}, not {CONDITIONS.get(name)}"
     for name, parameter in template["Parameters"].items():
-        if "NoEcho" in parameter or re.search("secret|password|token|credential|privatekey", name, re.I):
+        # What is chosen from a list of words holds no secret.
+        looks = re.search("secret|password|token|credential|privatekey", name, re.I) and "AllowedValues" not in parameter
+        if "NoEcho" in parameter or looks:
             yield f"the parameter {name} looks like a secret"
         if parameter["Type"] == "String" and not parameter.keys() & {"AllowedPattern", "AllowedValues"}:
             yield f"the parameter {name} takes anything"
     if any("{{resolve:" in part for part in everywhere(template) if isinstance(part, str)):
         yield "a value is resolved from elsewhere into the template"
     secrets = of_type(template, "AWS::SecretsManager::Secret")
-    if sorted(secrets) != ["ActorSecret", "ReaderSecret"]:
-        yield f"the secrets are {sorted(secrets)}"
+    if {name: one.get("Condition") for name, one in secrets.items()} != SECRETS:
+        yield f"the secrets are {sorted(secrets)}, or not there when they should be"
     for name, secret in secrets.items():
         if secret["Properties"].keys() & {"SecretString", "GenerateSecretString"}:
             yield f"{name} has a value"
@@ -468,10 +494,13 @@ def visibility(template):
     for name, queue in [(name, queue) for name, (_, queues, _) in FUNCTIONS.items() for queue in queues]:
         timeout = properties(template, name).get("Timeout", FUNCTIONS[name][0])
         window = max(event["Properties"].get("MaximumBatchingWindowInSeconds", 0) for event in events(template, name))
-        if properties(template, queue).get("VisibilityTimeout") != ref("QueueVisibilitySeconds"):
-            yield f"{queue} has a visibility of its own"
-        if parameter["Default"] < 6 * timeout + window:
-            yield f"{queue}: {parameter['Default']} s are less than 6 x {timeout} s + {window} s"
+        own, seconds = ref("QueueVisibilitySeconds"), OWN_VISIBILITY.get(queue, parameter["Default"])
+        if queue in OWN_VISIBILITY:
+            own = {"Fn::If": ["AgainstTenant", seconds, own]}
+        if properties(template, queue).get("VisibilityTimeout") != own:
+            yield f"{queue} has another visibility"
+        if seconds < 6 * timeout + window:
+            yield f"{queue}: {seconds} s are less than 6 x {timeout} s + {window} s"
     rule = template.get("Rules", {}).get("ShortVisibilityOnlyAgainstASimulator", {})
     condition = {"Fn::Equals": [ref("DefenderApiUrl"), ""]}
     holds = {"Fn::Equals": [ref("QueueVisibilitySeconds"), str(parameter["Default"])]}
@@ -730,7 +759,12 @@ BROKEN = [
     (permissions, "TrackRole must not have secretsmanager:GetSecretValue on ActorSecret",
      lambda t: statements(t, "TrackRole").append({"Effect": "Allow", "Action": SECRET, "Resource": att("ActorSecret", "Id")})),
     (permissions, "must not have ses:SendEmail on",
-     lambda t: [one.pop("Condition") for one in statements(t, "NotifyRole") if "ses:SendEmail" in one["Action"]]),
+     lambda t: [one.pop("Condition") for one in statements(t, "NotifyRole") if "ses:SendEmail" in one.get("Action", [])]),
+    (permissions, "must not have sns:Publish on",
+     lambda t: statements(t, "NotifyRole").append(
+         {"Effect": "Allow", "Action": "sns:Publish", "Resource": ref("NotifyTopicArn")})),
+    (permissions, "NotifyRole lacks secretsmanager:GetSecretValue where HasChannelsSecret on NotifySecret",
+     lambda t: [one["Fn::If"].reverse() for one in statements(t, "NotifyRole") if "Fn::If" in one]),
     (permissions, "must not have kms:Decrypt on Key",
      lambda t: [one.pop("Condition") for one in statements(t, "PollRole") if one["Action"] == "kms:Decrypt"]),
     (permissions, "permissions from elsewhere", lambda t: own(t, "PollRole").update(ManagedPolicyArns=["x"])),
@@ -747,7 +781,7 @@ BROKEN = [
     (wildcards, "names every resource", lambda t: statements(t, "TrackRole").append(EVERYTHING)),
     (wildcards, "allows everybody", lambda t: own(t, "AlarmsPolicy")["PolicyDocument"]["Statement"][1].update(Effect="Allow")),
     (wildcards, "allows sqs:*", lambda t: statements(t, "PollRole")[2].update(Action="sqs:*")),
-    (functions, "Timeout is 31", lambda t: own(t, "Notify").update(Timeout=31)),
+    (functions, "Timeout is 61", lambda t: own(t, "Notify").update(Timeout=61)),
     (functions, "ReservedConcurrentExecutions", lambda t: own(t, "Poll").update(ReservedConcurrentExecutions=1)),
     (functions, "Hunt stands in only one", lambda t: t["Resources"].update(Hunt=copy.deepcopy(t["Resources"]["Poll"]))),
     (settings, "DEFENDER_ACTOR_SECRET_ID stands in only one",
@@ -756,6 +790,9 @@ BROKEN = [
     (settings, "is not a secret's ARN", lambda t: variables(t, "Poll").update(DEFENDER_SECRET_ID=ref("ClientId"))),
     (settings, "looks like a secret", lambda t: t["Parameters"].update(ClientSecret={"Type": "String", "AllowedPattern": "x"})),
     (settings, "looks like a secret", lambda t: t["Parameters"]["MailTo"].update(NoEcho=True)),
+    (settings, "looks like a secret",
+     lambda t: t["Parameters"].update(ChannelsSecret={"Type": "String", "AllowedPattern": "x"})),
+    (settings, "not there when they should be", lambda t: t["Resources"]["NotifySecret"].pop("Condition")),
     (settings, "takes anything", lambda t: t["Parameters"]["MailTo"].pop("AllowedPattern")),
     (settings, "resolved from elsewhere",
      lambda t: variables(t, "Poll").update(CORDON_MODE="{{resolve:secretsmanager:x}}")),
@@ -768,6 +805,8 @@ BROKEN = [
     (settings, "DEFENDER_ACTOR_CLIENT_ID is",
      lambda t: variables(t, "Respond").update(DEFENDER_ACTOR_CLIENT_ID=ref("ActorClientId"))),
     (settings, "DEFENDER_CLIENT_ID is", lambda t: variables(t, "Poll").update(DEFENDER_CLIENT_ID=ref("ActorClientId"))),
+    (settings, "CORDON_CHANNELS_SECRET_ID is",
+     lambda t: variables(t, "Notify").update(CORDON_CHANNELS_SECRET_ID=att("ReaderSecret", "Id"))),
     (settings, "CORDON_MAIL_TO is", lambda t: variables(t, "Notify").update(CORDON_MAIL_TO=ref("MailFrom"))),
     (settings, "DEFENDER_CLOUD is",
      lambda t: t["Globals"]["Function"]["Environment"]["Variables"].update(DEFENDER_CLOUD="commercial")),
@@ -793,8 +832,11 @@ BROKEN = [
     (tls, "AlertsFound is not", lambda t: own(t, "AlertsFoundPolicy")["PolicyDocument"]["Statement"][0].pop("Condition")),
     (visibility, "less than 6 x 30 s", lambda t: t["Parameters"]["QueueVisibilitySeconds"].update(Default=179)),
     (visibility, "less than 6 x 60 s", lambda t: own(t, "Enrich").update(Timeout=60)),
+    (visibility, "less than 6 x 61 s", lambda t: own(t, "Notify").update(Timeout=61)),
     (visibility, "+ 5 s", lambda t: mapping(t, "Notify").update(MaximumBatchingWindowInSeconds=5)),
-    (visibility, "of its own", lambda t: own(t, "AlertsFound").update(VisibilityTimeout=30)),
+    (visibility, "AlertsFound has another", lambda t: own(t, "AlertsFound").update(VisibilityTimeout=30)),
+    (visibility, "ActionsTaken has another",
+     lambda t: own(t, "ActionsTaken").update(VisibilityTimeout=ref("QueueVisibilitySeconds"))),
     (visibility, "shorter visibility", lambda t: t["Rules"].pop("ShortVisibilityOnlyAgainstASimulator")),
     (mappings, "there is a filter", lambda t: mapping(t, "Enrich").update(FilterCriteria={"Filters": []})),
     (mappings, "no partial batch", lambda t: mapping(t, "Notify").pop("FunctionResponseTypes")),

@@ -6,7 +6,7 @@ use crate::{
     Ending, Reporting, clock,
     commands::{limits::View, pause, test_playbook},
     desk::{At, Desk},
-    settings::{Settings, playbook_folder, read_playbook, refused},
+    settings::{Settings, playbook_folder, read_playbook, read_templates, refused},
     show,
 };
 use async_trait::async_trait;
@@ -194,6 +194,7 @@ fn check_playbook(vars: &Vars, on: On, report: &mut Report) -> Result<(), Ending
     let mut problems = Problems::default();
     let folder = playbook_folder(vars);
     let playbook = read_playbook(&folder, &mut problems);
+    read_templates(&folder, &mut problems);
     if let Some(playbook) = &playbook {
         let channels = &playbook.settings.channels;
         match on {
@@ -226,7 +227,11 @@ fn try_cases(playbook: &Playbook, folder: &Path, problems: &mut Problems, report
 
 /// What the template gives the function that tells people, of what a channel may ask for: no password among it.
 fn deployed() -> Vars {
-    let given = [("CORDON_MAIL_FROM", "cordon@example.com"), ("CORDON_MAIL_TO", "soc@example.com")];
+    let given = [
+        ("CORDON_MAIL_FROM", "cordon@example.com"),
+        ("CORDON_MAIL_TO", "soc@example.com"),
+        ("CORDON_SNS_TOPIC", "arn:aws:sns:eu-central-1:123456789012:soc"),
+    ];
     given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -351,6 +356,11 @@ fn about_playbook(
         format!("polls every {:#}", playbook.settings.poll.interval),
         format!("acts within {:#}", playbook.settings.isolation.act_within),
     ];
+    // Where they have problems those are said, and nothing of this.
+    let own = notify::Templates::read(folder).map(|templates| templates.overrides()).unwrap_or_default();
+    if !own.is_empty() {
+        report.playbook.push(format!("templates of its own: {}", own.join(", ")));
+    }
     if playbook.guarantees().is_empty() {
         report.attention.push(NO_GUARANTEES.to_owned());
     }
@@ -373,6 +383,9 @@ fn about_playbook(
     report.channels = playbook.settings.channels.iter().map(|channel| here(channel, host)).collect();
     if report.channels.is_empty() {
         report.attention.push("playbook.toml: no `[[channels]]`: nobody is told anything".to_owned());
+    }
+    if let Some(example) = policy::taken_by_none(&playbook.settings.channels, host) {
+        report.channels.push(format!("all of them get what none takes, such as `{example}`"));
     }
 }
 

@@ -18,7 +18,8 @@ use jiff::Timestamp;
 use model::{AlertId, Decision, Effect, EffectState, one_line};
 use policy::Playbook;
 use ports::{
-    Acted, Announced, CaseRow, Claim, DeviceRow, HistoryEntry, StateError, Stored, Told, alert_partition,
+    Acted, Announced, CaseRow, Claim, DeviceRow, HistoryEntry, StateError, Stored, Telling, Told,
+    alert_partition,
 };
 use serde::Serialize;
 use why::Why;
@@ -48,6 +49,8 @@ struct Life {
     announced: Announced,
     cases: Vec<Case>,
     told: Vec<Told>,
+    /// What channels are still to be told, and what stands against it.
+    untold: Vec<Telling>,
 }
 
 /// What became of it on one device.
@@ -107,7 +110,9 @@ async fn life(
     let mut told: Vec<Told> =
         state.query_all::<Told>(&partition, "told#", now).await?.into_iter().map(|told| told.value).collect();
     told.sort_by_key(|told| told.at);
-    Ok(Some(Life { alert: alert.clone(), announced: announced.value, cases, told }))
+    let untold = state.query_all::<Telling>(&partition, "telling-", now).await?;
+    let untold = untold.into_iter().map(|telling| telling.value).collect();
+    Ok(Some(Life { alert: alert.clone(), announced: announced.value, cases, told, untold }))
 }
 
 /// Command lines hold passwords, and what is printed is copied into tickets. The mails show them, masked.
@@ -146,9 +151,23 @@ fn tell(life: &Life) {
             one_line(&told.subject, 100)
         ));
     }
+    life.untold.iter().for_each(tell_untold);
     if life.told.is_empty() {
         show::line("  told      nobody");
     }
+}
+
+/// A channel that was not told yet: it waits for a digest, was tried and did not take it, or is about to be told.
+fn tell_untold(telling: &Telling) {
+    let channel = one_line(&telling.channel, 60);
+    let tries = match telling.tries {
+        0 => String::new(),
+        1 => "tried once: ".to_owned(),
+        tries => format!("tried {tries} times: "),
+    };
+    let why = telling.why.as_deref().map_or("it is being told".to_owned(), |why| one_line(why, 300));
+    let end = if telling.given_up { "; given up" } else { "" };
+    show::line(&format!("  not told  {channel}: {tries}{why}{end}"));
 }
 
 fn tell_case(case: &Case) {

@@ -88,7 +88,7 @@ pub(crate) fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Bo
         lookback: settings.lookback,
         playbook: Arc::new(settings.playbook),
         channels: settings.channels,
-        templates: notify::Templates::shipped(),
+        templates: settings.templates,
         reader,
         responder,
         queue: Arc::new(store.clone()),

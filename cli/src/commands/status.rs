@@ -13,7 +13,7 @@ use clap::Args;
 use credentials::{Connection, Problems};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Effect, EffectState, Mode, one_line};
-use ports::{Claim, Claims, Cursor, Held, QueueName, Said, StateError, Stored, Trouble};
+use ports::{ChannelRow, Claim, Claims, Cursor, Failing, Held, QueueName, Said, StateError, Stored, Trouble};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ Examples:
   cordon status --stack cordon
 
 It ends with 1 when a person has to look: paused, something held, an open breaker, an isolation of which nobody knows, dead
-letters, a clock that is wrong, or no poll for five minutes; what it is stands on standard error.")]
+letters, a channel that takes nothing, a clock that is wrong, or no poll for five minutes; what it is stands on standard error.")]
 pub(crate) struct Status {
     #[command(flatten)]
     reporting: Reporting,
@@ -51,12 +51,21 @@ struct Report {
     cut_off: CutOff,
     held: Holding,
     dead_letters: BTreeMap<&'static str, usize>,
+    /// The channels that do not take what people are to be told.
+    failing_channels: Vec<FailingChannel>,
     /// How full the queues are; only of this machine's.
     queues: Option<BTreeMap<&'static str, Depth>>,
     limits: View,
     /// The roles in the token, where one was taken.
     roles: Option<Vec<String>>,
     attention: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct FailingChannel {
+    channel: String,
+    #[serde(flatten)]
+    failing: Failing,
 }
 
 /// So many effects in this state that somebody has to come back to.
@@ -132,6 +141,7 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
         cut_off: CutOff { by_cordon, by_others: cut_off.len().saturating_sub(by_cordon) },
         held: holding(&held::all(desk, now).await?),
         dead_letters: dead.map(|(queue, letters)| (queue.as_str(), letters.len())).collect(),
+        failing_channels: failing_channels(desk, now).await?,
         queues: depths(desk, now)?,
         limits: View::read(at, desk, now).await?,
         roles: None,
@@ -171,6 +181,16 @@ async fn troubles(
         }
     }
     Ok(troubles)
+}
+
+async fn failing_channels(desk: &Desk, now: Timestamp) -> Result<Vec<FailingChannel>, StateError> {
+    let partition = ChannelRow::partition(&desk.tenant);
+    let rows = desk.state.query_all::<ChannelRow>(&partition, "channel#", now).await?.into_iter();
+    let failing = |row: ChannelRow| {
+        let failing = row.failing?;
+        Some(FailingChannel { channel: row.channel, failing })
+    };
+    Ok(rows.filter_map(|row| failing(row.value)).collect())
 }
 
 async fn open_effects(desk: &Desk, now: Timestamp) -> Result<Vec<Claim>, StateError> {
@@ -248,6 +268,14 @@ fn attention(report: &Report, now: Timestamp) -> Vec<String> {
         ));
     }
     all.extend(report.limits.attention());
+    for FailingChannel { channel, failing } in &report.failing_channels {
+        all.push(format!(
+            "the channel `{}` does not take what people are to be told, for {} by now: {}",
+            one_line(channel, 60),
+            show::span(now.duration_since(failing.since)),
+            one_line(&failing.why, 300)
+        ));
+    }
     if report.held.count > 0 {
         all.push(format!("{} case(s) are held: `cordon held`", report.held.count));
     }
@@ -284,6 +312,15 @@ fn print(report: &Report, now: Timestamp) {
         show::line(&limit);
     }
     line("dead letters", &numbers(report.dead_letters.iter().map(|(queue, count)| (*queue, *count as u64))));
+    for FailingChannel { channel, failing } in &report.failing_channels {
+        let (since, again) = (show::time(failing.since), show::time(failing.rests_until));
+        let channel = one_line(channel, 60);
+        line(
+            "channel",
+            &format!("{channel} fails since {since} ({} tries); next try {again}", failing.tries),
+        );
+        line("", &one_line(&failing.why, 300));
+    }
     if let Some(queues) = &report.queues {
         let waiting = |depth: &Depth| depth.visible + depth.waiting + depth.in_flight;
         line("in queues", &numbers(queues.iter().map(|(queue, depth)| (*queue, waiting(depth)))));

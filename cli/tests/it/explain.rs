@@ -1,7 +1,7 @@
 //! `cordon explain`: the life of one alert from the state alone, also when its words are hostile.
 
 use crate::site::{ALERT, DEVICE, Site, ago, one_high, tenant, wait_until, workstation};
-use ports::CaseRow;
+use ports::{CaseRow, Telling, Told};
 use serde_json::{Value, json};
 use simulator::{Alert, World, generate::hostile_strings};
 
@@ -363,4 +363,34 @@ fn hostile_words_reach_the_terminal_harmless() {
         let life = site.cordon(&["explain", &id, "--json"]).json();
         assert!(life["cases"][0]["last"]["alert"]["title"].is_string(), "{life}");
     }
+}
+
+#[test]
+fn it_says_which_channels_were_not_told_yet_and_why() {
+    let site = Site::new(one_high()).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    let alert = ALERT.parse().unwrap();
+    let now = crate::site::now();
+    for (channel, tries, why, given_up) in [
+        ("teams", 3, Some("the workflow was deleted"), false),
+        ("slack", 0, Some("it waits for the digest of 10:05"), false),
+        ("sns", 5, Some("it was refused 5 times"), true),
+        ("hook", 1, None, false),
+    ] {
+        let message = "action-taken-00".parse().unwrap();
+        let key = Telling::beside(&Told::key(&tenant(), &alert, &message, channel));
+        let why = why.map(str::to_owned);
+        let channel = channel.to_owned();
+        site.put(key, &Telling { until: now, channel, tries, why, given_up, ..Telling::default() });
+    }
+    let text = site.cordon(&["explain", ALERT]).well();
+    for words in [
+        "  not told  teams: tried 3 times: the workflow was deleted\n",
+        "  not told  slack: it waits for the digest of 10:05\n",
+        "  not told  sns: tried 5 times: it was refused 5 times; given up\n",
+        "  not told  hook: tried once: it is being told\n",
+    ] {
+        assert!(text.contains(words), "`{words}` in {text}");
+    }
+    assert_eq!(site.cordon(&["explain", ALERT, "--json"]).json()["untold"].as_array().unwrap().len(), 4);
 }

@@ -2,7 +2,7 @@
 
 use crate::site::{DEVICE, Site, many_high, now, one_high, tenant};
 use jiff::SignedDuration;
-use ports::{Brakes, Breaker, Cursor, Trouble};
+use ports::{Brakes, Breaker, ChannelRow, Cursor, Failing, Trouble};
 use serde_json::json;
 use simulator::{DEFAULT_CLIENT, World};
 
@@ -89,7 +89,7 @@ fn a_clock_that_is_wrong_is_told_and_needs_attention_until_it_is_right() {
     let site = Site::new(one_high()).enforcing();
     site.simulator.advance(SignedDuration::from_mins(10));
     site.cordon(&["run", "--once"]);
-    let told = |mail: &Vec<u8>| String::from_utf8_lossy(mail).contains("[Cordon] Look now");
+    let told = |mail: &Vec<u8>| String::from_utf8_lossy(mail).contains("[Cordon] 0 Look now");
     assert_eq!(site.mails("cordon-mail").iter().filter(|mail| told(mail)).count(), 1);
     let ended = site.cordon(&["status"]);
     ended.complains(1, &["minutes behind Defender's"]);
@@ -180,4 +180,24 @@ fn a_stack_takes_a_build_that_can_talk_to_aws() {
         site.cordon(&[command, &["--stack", "cordon"]].concat()).complains(2, &["--stack is for"]);
     }
     assert_eq!(site.listing(), Vec::<String>::new());
+}
+
+#[test]
+fn a_channel_that_takes_nothing_is_named_with_its_reason_and_needs_attention() {
+    let site = Site::new(one_high()).enforcing();
+    site.cordon(&["run", "--once"]).well();
+    let failing = Failing {
+        since: now() - SignedDuration::from_mins(20),
+        tries: 6,
+        rests_until: now() + SignedDuration::from_mins(5),
+        why: "the workflow was deleted".to_owned(),
+        told: true,
+    };
+    let row = ChannelRow { channel: "teams".to_owned(), failing: Some(failing), ..ChannelRow::default() };
+    site.put(ChannelRow::key(&tenant(), "teams"), &row);
+    let ended = site.cordon(&["status"]);
+    ended.complains(1, &["channel `teams`", "for 20 min", "the workflow was deleted"]);
+    assert!(ended.stdout.contains("teams fails since") && ended.stdout.contains("6 tries"), "{ended:?}");
+    let report = site.cordon(&["status", "--json"]).json();
+    assert_eq!(report["failing_channels"][0]["channel"], "teams");
 }

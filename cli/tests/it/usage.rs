@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const EVERY: [&str; 22] = [
+const EVERY: [&str; 23] = [
     "demo",
     "run",
     "check",
@@ -11,6 +11,7 @@ const EVERY: [&str; 22] = [
     "test-playbook",
     "prove",
     "backtest",
+    "notify-test",
     "shadow",
     "isolated",
     "isolate",

@@ -1,19 +1,32 @@
 //! Where people are told: opened channels, one file per kind. What is told and when is not their business.
 
+mod card;
 mod folder;
+mod graph;
+mod http;
 mod ses;
+mod slack;
 mod smtp;
+mod smtp_login;
+mod sns;
+mod teams;
+mod webhook;
 
-use crate::letter::Letter;
+use crate::{digest::Room, letter::Letter};
 use credentials::{Problems, Secret, SecretStore, Vars};
 use folder::Folder;
+use graph::Graph;
 use jiff::Timestamp;
 use lettre::message::Mailbox;
 use policy::{ChannelKind, HostKind, Route, SecretName};
 use ports::{MailBackend, TopicBackend, Unsent};
 use ses::Ses;
+use slack::Slack;
 use smtp::Smtp;
+use sns::Sns;
 use std::sync::Arc;
+use teams::Teams;
+use webhook::Webhook;
 
 /// A channel that is ready to take messages.
 #[derive(Debug)]
@@ -29,7 +42,12 @@ pub struct Channel {
 enum Kind {
     Folder(Folder),
     Smtp(Box<Smtp>),
+    Graph(Box<Graph>),
+    Teams(Teams),
+    Slack(Slack),
+    Webhook(Webhook),
     Ses(Ses),
+    Sns(Sns),
 }
 
 /// What the AWS host brings.
@@ -54,11 +72,28 @@ impl Channel {
         &self.name
     }
 
+    /// How much of a digest fits into one message of this kind.
+    pub(crate) fn room(&self) -> Room {
+        match &self.kind {
+            Kind::Folder(_) | Kind::Smtp(_) | Kind::Ses(_) | Kind::Graph(_) => {
+                Room { lines: 1_000, bytes: 1_000_000 }
+            }
+            Kind::Sns(_) | Kind::Webhook(_) => Room { lines: 1_000, bytes: 150_000 },
+            // Teams takes 28 KB of card, Slack 13,000 characters of blocks.
+            Kind::Teams(_) | Kind::Slack(_) => Room { lines: 60, bytes: 8_000 },
+        }
+    }
+
     pub(crate) async fn deliver(&self, letter: &Letter, now: Timestamp) -> Result<(), Unsent> {
         match &self.kind {
             Kind::Folder(folder) => folder.deliver(letter).await,
             Kind::Smtp(smtp) => smtp.deliver(letter, now).await,
             Kind::Ses(ses) => ses.deliver(letter).await,
+            Kind::Sns(sns) => sns.deliver(letter).await,
+            Kind::Graph(graph) => graph.deliver(letter, now).await,
+            Kind::Teams(teams) => teams.deliver(letter, now).await,
+            Kind::Slack(slack) => slack.deliver(letter, now).await,
+            Kind::Webhook(webhook) => webhook.deliver(letter, now).await,
         }
     }
 }
@@ -93,14 +128,13 @@ pub fn open(
             ChannelKind::Folder { path } => Some(Kind::Folder(Folder::new(path.clone()))),
             ChannelKind::Smtp(smtp) => Smtp::open(smtp, &mut opening).map(|smtp| Kind::Smtp(Box::new(smtp))),
             ChannelKind::Ses { to } => Ses::open(to, &mut opening).map(Kind::Ses),
-            ChannelKind::Graph(_)
-            | ChannelKind::Teams { .. }
-            | ChannelKind::Slack { .. }
-            | ChannelKind::Sns { .. }
-            | ChannelKind::Webhook { .. } => {
-                opening.problem("this kind is not built yet");
-                None
+            ChannelKind::Sns { topic } => Sns::open(topic.as_deref(), &mut opening).map(Kind::Sns),
+            ChannelKind::Graph(graph) => {
+                Graph::open(graph, &mut opening).map(|graph| Kind::Graph(Box::new(graph)))
             }
+            ChannelKind::Teams { url } => Teams::open(url, &mut opening).map(Kind::Teams),
+            ChannelKind::Slack { url } => Slack::open(url, &mut opening).map(Kind::Slack),
+            ChannelKind::Webhook { url, key } => Webhook::open(url, key, &mut opening).map(Kind::Webhook),
         };
         opened.extend(kind.map(|kind| Channel {
             name: settings.name.clone(),
@@ -135,6 +169,20 @@ impl Opening<'_> {
     fn secret(&mut self, what: &str, named: &SecretName) -> Option<Secret> {
         let found = secret(what, named, self.vars, self.aws);
         self.keep(found)
+    }
+
+    /// A secret that is at hand and can be checked at once; none where a store keeps it.
+    fn given(&self, named: &SecretName) -> Option<&str> {
+        if self.aws.is_some() && named.field.is_some() {
+            return None;
+        }
+        named.env.as_deref().and_then(|name| self.vars.get(name))
+    }
+
+    /// Where a secret is kept: the name of a variable or a field.
+    fn kept_in(&self, named: &SecretName) -> String {
+        let field = named.field.as_ref().filter(|_| self.aws.is_some());
+        field.or(named.env.as_ref()).cloned().unwrap_or_default()
     }
 }
 

@@ -37,13 +37,14 @@ pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// The entries to show, the telling kinds first, and what to say of those left out.
-pub(crate) fn entries(alert: &Alert) -> (Vec<Entry>, Option<String>) {
+/// The entries to show, the telling kinds first, and what to say of those left out. Command lines only where they are
+/// wanted.
+pub(crate) fn entries(alert: &Alert, command_lines: bool) -> (Vec<Entry>, Option<String>) {
     let mut evidence: Vec<&Evidence> = alert.evidence.iter().collect();
     evidence.sort_by_key(|evidence| rank(&evidence.kind));
     let mut all: Vec<Entry> = Vec::new();
     for evidence in evidence {
-        let entry = entry(evidence);
+        let entry = entry(evidence, command_lines);
         if !all.contains(&entry) {
             all.push(entry);
         }
@@ -65,7 +66,7 @@ fn rank(kind: &str) -> u8 {
     at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
 }
 
-fn entry(evidence: &Evidence) -> Entry {
+fn entry(evidence: &Evidence, command_lines: bool) -> Entry {
     let kind = match show(&evidence.kind, 20) {
         ip if ip == "Ip" => "IP address".to_owned(),
         url if url == "Url" => "URL".to_owned(),
@@ -76,9 +77,8 @@ fn entry(evidence: &Evidence) -> Entry {
         details.extend(value.filter(|value| !value.is_empty()).map(|value| (label, value)));
     };
     let text = |field: &Option<String>, max: usize| field.as_deref().map(|text| show(text, max));
-    detail("Command", evidence.command_line.as_deref().map(|text| show_secretive(text, MAX_COMMAND_LINE)));
-    let parent = text(&evidence.parent_file_name, 100);
-    detail("Parent", numbered(parent, evidence.parent_process_id));
+    let command_line = evidence.command_line.as_deref().filter(|_| command_lines);
+    detail("Command", command_line.map(|text| show_secretive(text, MAX_COMMAND_LINE)));
     detail("Folder", text(&evidence.folder, 200));
     match &evidence.sha256 {
         Some(_) => detail("SHA-256", text(&evidence.sha256, 80)),
@@ -93,7 +93,14 @@ fn entry(evidence: &Evidence) -> Entry {
     let user = account(evidence);
     let url = evidence.url.as_deref().map(|text| show_secretive(text, 200));
     let ip = evidence.ip_address.as_deref().map(|ip| defang_ip(&one_line(ip, 60)));
+    let parent = numbered(text(&evidence.parent_file_name, 100), evidence.parent_process_id);
     let file = numbered(text(&evidence.file_name, 120), evidence.process_id);
+    // A line of the process tree.
+    let file = match (parent, file) {
+        (Some(parent), Some(file)) => Some(format!("{parent} → {file}")),
+        (Some(parent), None) => Some(format!("{parent} → …")),
+        (None, file) => file,
+    };
     detail("Value", value);
     detail("Started", evidence.process_created.map(time));
     detail("Detection", text(&evidence.detection_status, 40));

@@ -3,46 +3,41 @@
 //!
 //! It decides nothing and touches nothing in the tenant. A channel that has taken a message is remembered by its
 //! `Told` row, so that a redelivery tells only those that were not told yet. That is at least once: a channel
-//! that took a message just before the state failed is told again, under the same Message-ID where it keeps that.
+//! that took a message just before the state failed is told again, under the same Message-ID where it keeps that. How
+//! that is done, and why nothing is lost, stands in `deliver`.
 
 mod channels;
 mod defang;
+mod deliver;
+mod digest;
 mod effect;
 mod evidence;
+mod example;
 mod letter;
 mod line;
 mod mask;
 mod notice;
+mod outage;
 mod outcome;
 mod page;
 mod render;
+mod rest;
+mod sample;
+mod story;
+mod templates;
 mod wrap;
 
 pub use channels::{Channel, KeptSecret, OnAws, open};
-pub use render::{Mail, Templates, render, render_notice};
+pub use render::{Mail, render, render_follow_up, render_notice};
+pub use sample::{Sample, sample_notice, send_sample};
+pub use templates::Templates;
 
-use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use deliver::News;
+use jiff::Timestamp;
 use letter::{Letter, Story};
-use model::{ActionTaken, Body, Envelope, MessageId, Notice, TenantId};
-use ports::{
-    CommitError, Count, Disposition, Expect, Key, Queue, State, StateError, Stored, Tally, Telling, Told,
-    Write, dispatch,
-};
-
-/// How soon, at first and at last, those channels are tried again that failed: the wait grows with the message's
-/// age, because a mail server that asks to come back later means minutes.
-const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
-
-/// How long one try to tell may take; for so long no other worker tries the same.
-const ONE_TRY: SignedDuration = SignedDuration::from_secs(45);
-
-/// When to look again whether another worker has told it.
-const SOON: SignedDuration = SignedDuration::from_secs(5);
-
-/// For how long a message is tried. After that it is a dead letter, with the reason of its last failure.
-const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+use model::{ActionTaken, Body, Envelope, MessageId, Notice, TenantId, Topic};
+use page::Show;
+use ports::{Disposition, Queue, State, Tally, dispatch};
 
 /// The step with what it needs.
 #[derive(Debug)]
@@ -55,23 +50,6 @@ pub struct Notify {
     pub tally: Tally,
     /// The portal's address without a trailing slash.
     pub portal: String,
-}
-
-/// Why one channel has to be tried again. None of these holds a secret.
-#[derive(Debug, thiserror::Error)]
-enum NotTold {
-    #[error("channel `{channel}`: {why}")]
-    Undelivered { channel: String, why: String },
-    #[error("channel `{channel}`: whether it was told already cannot be read: {source}")]
-    Unreadable { channel: String, source: StateError },
-    #[error("another worker is telling it")]
-    Elsewhere,
-    #[error("a try to tell could not be reserved: {0}")]
-    State(StateError),
-    #[error("a try to tell could not be reserved: {0}")]
-    Commit(#[from] CommitError),
-    #[error("channel `{channel}`: it was told, but that could not be written down: {why}")]
-    ToldButNotWritten { channel: String, why: String },
 }
 
 impl Notify {
@@ -88,164 +66,74 @@ impl Notify {
         if !message.body.decision.tell {
             return Disposition::Done;
         }
-        let (body, tenant, id) = (&message.body, &message.tenant, &message.id);
+        let (body, id) = (&message.body, &message.id);
+        let word = page::outcome_word(body);
+        let takes = |channel: &Channel| channel.route.takes(body.alert.severity.as_ref(), body.effect, word);
+        let page = |shown: Show<'_>| page::page(body, &self.portal, message.occurred_at, id, shown);
         let news = News {
-            letter: letter(
-                page::page(body, &self.portal, message.occurred_at, id),
-                id,
-                Story { id: story(&message), name: page::story_name(body) },
-                message.occurred_at,
-            ),
+            tenant: &message.tenant,
+            id,
             trace: &message.trace,
-            key: &|channel| Told::key(tenant, &body.alert.id, id, channel),
+            occurred_at: message.occurred_at,
+            story: story::of_outcome(&message),
+            alert: Some(&body.alert.id),
+            device: body.device.known().map(|device| &device.id),
+            may_go_on: true,
+            may_gather: true,
+            is_about_a_channel: false,
+            page: &page,
         };
-        self.tell_all(&news, now).await
+        self.tell_all(&news, &self.routed(takes), now).await
     }
 
     /// Tells what is not the outcome of an alert.
     pub async fn handle_notice(&self, message: Envelope<Notice>, now: Timestamp) -> Disposition {
-        let (tenant, id) = (&message.tenant, &message.id);
+        let (notice, id) = (&message.body, &message.id);
+        let page = |shown: Show<'_>| notice::page(notice, &self.portal, message.occurred_at, id, shown);
+        let is_of_device = notice.device.is_some();
         let news = News {
-            letter: letter(
-                notice::page(&message.body, &self.portal, message.occurred_at, id),
-                id,
-                Story { id: story_of_notice(&message), name: notice::story_name(&message.body) },
-                message.occurred_at,
-            ),
+            tenant: &message.tenant,
+            id,
             trace: &message.trace,
-            key: &|channel| Told::of_notice(tenant, id, channel),
+            occurred_at: message.occurred_at,
+            story: story::of_notice(&self.state, &message, now).await,
+            alert: None,
+            device: notice.device.as_ref(),
+            may_go_on: is_of_device,
+            // What is about Cordon itself is never put off.
+            may_gather: is_of_device,
+            is_about_a_channel: matches!(notice.topic, Topic::ChannelFailing { .. } | Topic::Sample { .. }),
+            page: &page,
         };
-        self.tell_all(&news, now).await
-    }
-
-    /// Tells every channel that was not told yet. All are tried, whatever becomes of the others; those
-    /// that failed are tried again for a day.
-    async fn tell_all(&self, news: &News<'_>, now: Timestamp) -> Disposition {
-        let (id, trace) = (&news.letter.id, news.trace);
-        if self.channels.is_empty() {
-            tracing::warn!(%id, trace, "nobody is told: there is no channel");
-            return Disposition::Done;
-        }
-        // At the same time, so that one that hangs takes no time from the others.
-        let told = self.channels.iter().map(|channel| self.tell(channel, news, now));
-        let mut failures = Vec::new();
-        let mut is_elsewhere = false;
-        for (channel, told) in self.channels.iter().zip(join_all(told).await) {
-            match told {
-                Ok(()) => {}
-                Err(NotTold::Elsewhere) => is_elsewhere = true,
-                Err(failure) => {
-                    tracing::warn!(channel = channel.name(), %id, trace, "{failure}");
-                    failures.push(failure.to_string());
-                }
+        let channels = match &notice.topic {
+            Topic::ChannelFailing { channel } => self.all(|other| other.name() != channel),
+            Topic::Sample { channel } => self.all(|one| one.name() == channel),
+            _ => {
+                let is_urgent = page(Show::default()).gist.urgent;
+                self.routed(|channel| channel.route.takes_notice(is_urgent))
             }
-        }
-        if is_elsewhere && failures.is_empty() {
-            let until = now.checked_add(SOON).unwrap_or(now);
-            return Disposition::Defer { until, why: NotTold::Elsewhere.to_string() };
-        }
-        let since = news.letter.occurred_at;
-        if failures.is_empty() { Disposition::Done } else { again(since, failures.join("; "), now) }
-    }
-
-    /// Reserves a channel for one try, so that two workers with the same message do not both tell it.
-    async fn begin(&self, telling: &Key, now: Timestamp) -> Result<(), NotTold> {
-        let held: Option<Stored<Telling>> = self.state.get(telling, now).await.map_err(NotTold::State)?;
-        if held.as_ref().is_some_and(|held| held.value.until > now) {
-            return Err(NotTold::Elsewhere);
-        }
-        let until = now.checked_add(ONE_TRY).unwrap_or(now);
-        match self.reserve(telling, until, Stored::expected(held.as_ref()), now).await {
-            Err(CommitError::Refused(_) | CommitError::Contended) => Err(NotTold::Elsewhere),
-            written => Ok(written?),
-        }
-    }
-
-    async fn reserve(
-        &self,
-        telling: &Key,
-        until: Timestamp,
-        expect: Expect,
-        now: Timestamp,
-    ) -> Result<(), CommitError> {
-        let unwritable =
-            |error: StateError| CommitError::Unavailable { why: error.to_string(), maybe_written: false };
-        let write = Write::put(
-            telling.clone(),
-            &Telling { until, tries: 0, why: None },
-            expect,
-            Telling::expires(now),
-        )
-        .map_err(unwritable)?;
-        self.state.commit(&[write], now).await
-    }
-
-    async fn tell(&self, channel: &Channel, news: &News<'_>, now: Timestamp) -> Result<(), NotTold> {
-        let name = channel.name();
-        let key = (news.key)(name);
-        let unreadable = |source| NotTold::Unreadable { channel: name.to_owned(), source };
-        if self.state.get::<Told>(&key, now).await.map_err(unreadable)?.is_some() {
-            return Ok(());
-        }
-        let telling = Telling::beside(&key);
-        self.begin(&telling, now).await?;
-        if let Err(undelivered) = channel.deliver(&news.letter, now).await {
-            self.tally.one(Count::NotificationsFailed);
-            // The next try need not wait for this one's time to be over; if that fails, it does.
-            if let Err(error) = self.reserve(&telling, now, Expect::Any, now).await {
-                tracing::debug!(%error, "a try to tell was not given back");
-            }
-            return Err(NotTold::Undelivered { channel: name.to_owned(), why: undelivered.why });
-        }
-        self.tally.one(Count::NotificationsSent);
-        tracing::info!(channel = name, id = %news.letter.id, trace = news.trace, "told");
-        let subject = news.letter.mail.subject.clone();
-        let told = Told { at: now, channel: name.to_owned(), subject };
-        let not_written = |why: String| NotTold::ToldButNotWritten { channel: name.to_owned(), why };
-        let write = Write::put(key, &told, Expect::Any, Told::expires(now))
-            .map_err(|error| not_written(error.to_string()))?;
-        self.state.commit(&[write], now).await.map_err(|error: CommitError| not_written(error.to_string()))
-    }
-}
-
-/// What every channel is to be told.
-struct News<'a> {
-    letter: Letter,
-    trace: &'a str,
-    /// Where it is remembered that a channel was told.
-    key: &'a (dyn Fn(&str) -> Key + Sync),
-}
-
-/// Waiting for a channel is not failing, so that an hour without a mail server loses nothing; but it has an end.
-fn again(since: Timestamp, why: String, now: Timestamp) -> Disposition {
-    let age = now.duration_since(since);
-    if age >= PATIENCE {
-        return Disposition::Reject {
-            reason: format!("could not be told for {} h: {why}", PATIENCE.as_hours()),
         };
+        self.tell_all(&news, &channels, now).await
     }
-    let wait = (age / 4).clamp(FIRST_WAIT, LONGEST_WAIT);
-    Disposition::Defer { until: now.checked_add(wait).unwrap_or(now), why }
-}
 
-fn letter(page: page::Page, id: &MessageId, story: Story, occurred_at: Timestamp) -> Letter {
-    Letter { mail: render::mail(&page), page, id: id.clone(), story, is_follow_up: false, occurred_at }
-}
+    fn all(&self, wanted: impl Fn(&Channel) -> bool) -> Vec<&Channel> {
+        self.channels.iter().filter(|channel| wanted(channel)).collect()
+    }
 
-/// What later messages about the same device have in common, by which mail clients put them together.
-fn story(message: &Envelope<ActionTaken>) -> MessageId {
-    let tenant = message.tenant.as_str();
-    match message.body.device.known() {
-        Some(device) => MessageId::of("story", &[tenant, "device", device.id.as_str()]),
-        None => MessageId::of("story", &[tenant, "alert", message.body.alert.id.as_str()]),
+    /// The channels whose route takes it. What none takes goes to every channel: routes choose among channels, never
+    /// whether people are told.
+    fn routed(&self, takes: impl Fn(&Channel) -> bool) -> Vec<&Channel> {
+        let chosen = self.all(takes);
+        if chosen.is_empty() { self.all(|_| true) } else { chosen }
     }
 }
 
-/// A notice about a device belongs to the device's story; the others are about Cordon itself.
-fn story_of_notice(message: &Envelope<Notice>) -> MessageId {
-    let tenant = message.tenant.as_str();
-    match &message.body.device {
-        Some(device) => MessageId::of("story", &[tenant, "device", device.as_str()]),
-        None => MessageId::of("story", &[tenant, "cordon"]),
-    }
+fn letter(
+    page: page::Page,
+    id: &MessageId,
+    story: Story,
+    occurred_at: Timestamp,
+    templates: &Templates,
+) -> Letter {
+    Letter { mail: templates.mail(&page), page, id: id.clone(), story, is_follow_up: false, occurred_at }
 }

@@ -32,34 +32,91 @@ const WHOLE_NAMES: [&str; 9] = ["auth", "cookie", "hash", "jwt", "key", "pass", 
 /// Names of secrets only with a `-` or `/` before them.
 const FLAGS: [&str; 4] = ["p", "pw", "psw", "rp"];
 
+/// Flags whose value is a program in base64, of whatever length.
+const ENCODED: [&str; 4] = ["e", "ec", "enc", "encodedcommand"];
+
 /// How well-known keys and tokens begin.
-const BEGINNINGS: [&str; 14] = [
+const BEGINNINGS: [&str; 28] = [
     "AKIA",
     "ASIA",
     "AIza",
-    "eyJ",
+    "dop_v1_",
+    JWT,
     "ghp_",
     "gho_",
+    "ghr_",
     "ghs_",
     "ghu_",
     "github_pat_",
     "glpat-",
+    "npm_",
+    "pypi-",
+    "rk_live_",
+    "shpat_",
     "sk-",
+    "sk_live_",
+    "whsec_",
+    "xapp-",
     "xoxa-",
     "xoxb-",
+    "xoxc-",
+    "xoxd-",
+    "xoxe-",
     "xoxp-",
+    "xoxr-",
+    "xoxs-",
 ];
 
+/// A JSON web token has more parts, behind dots.
+const JWT: &str = "eyJ";
+
+/// Addresses that are secrets from here on.
+const SECRET_ADDRESSES: [&str; 2] = ["hooks.slack.com/services/", "discord.com/api/webhooks/"];
+
 /// Programs that take a password right after `-p` or `-hp`.
-const ATTACHED: [&str; 9] =
-    ["mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "rar", "unrar", "winrar"];
+const ATTACHED: [&str; 10] =
+    ["mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "rar", "unrar", "winrar", "sshpass"];
+
+/// Programs that take a password after a flag of their own.
+const OWN_FLAGS: [(&str, &str); 5] = [
+    ("redis-cli", "-a"),
+    ("ldapsearch", "-w"),
+    ("ldapmodify", "-w"),
+    ("ldapadd", "-w"),
+    ("ldapdelete", "-w"),
+];
+
+/// PowerShell's way to make a secret of words, which it takes after this or from a pipe before it.
+const SECURE_STRING: &str = "convertto-securestring";
+
+const PRIVATE_KEY: (&str, &str) = ("-----BEGIN", "-----END");
 
 /// From how many characters on a run of base64 is masked.
 const LONG: usize = 40;
 
 /// The text, which is on one line, with its secrets masked.
 pub(crate) fn mask(text: &str) -> String {
-    mask_within(text, 4)
+    mask_within(&mask_private_keys(text), 4)
+}
+
+/// A key between its two lines, or what is left of it where the second one was cut off.
+fn mask_private_keys(text: &str) -> String {
+    let (begins, ends) = PRIVATE_KEY;
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(begins) {
+        let (inside, next) = after.split_once(ends).unwrap_or((after, ""));
+        out.push_str(before);
+        if inside.contains("PRIVATE KEY") {
+            out.push_str("[masked: a private key]");
+            rest = next.split_once("KEY-----").map_or("", |(_, next)| next);
+        } else {
+            out.push_str(begins);
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 fn mask_within(text: &str, depth: u8) -> String {
@@ -75,9 +132,14 @@ fn mask_within(text: &str, depth: u8) -> String {
             }
             Next::Secret if is_connective(word) => (word.to_owned(), Next::Secret),
             Next::Secret => (MASK.to_owned(), Next::Anything),
+            Next::SecretUnlessFlag if !word.starts_with('-') => (MASK.to_owned(), Next::Anything),
+            Next::Encoded => (masked_length(word), Next::Anything),
             Next::UserAndSecret => (mask_after_user(word), Next::Anything),
-            Next::Anything => mask_word(word, &mut program, depth),
+            Next::Anything | Next::SecretUnlessFlag => mask_word(word, &mut program, depth),
         };
+        if matches!(after, Next::SecretUnlessFlag) && before == "|" {
+            mask_before_pipe(&mut out);
+        }
         out.push(masked);
         next = after;
         before = word;
@@ -88,12 +150,29 @@ fn mask_within(text: &str, depth: u8) -> String {
 enum Next {
     Anything,
     Secret,
+    /// A flag may come first.
+    SecretUnlessFlag,
+    /// A program in base64.
+    Encoded,
     /// `user:secret` or `user%secret`.
     UserAndSecret,
 }
 
+/// What was piped into what comes now.
+fn mask_before_pipe(words: &mut [String]) {
+    if let [.., piped, _] = words {
+        *piped = MASK.to_owned();
+    }
+}
+
+fn masked_length(word: &str) -> String {
+    format!("[masked: {} characters]", word.chars().count())
+}
+
 enum Program {
     Other,
+    /// The flag before its password.
+    Flag(&'static str),
     TakesAttached,
     Net,
     /// `net user`, with so many operands seen.
@@ -152,11 +231,21 @@ fn mask_word(word: &str, program: &mut Program, depth: u8) -> (String, Next) {
     if bare.eq_ignore_ascii_case("bearer") {
         return (word.to_owned(), Next::Secret);
     }
+    if bare.trim_start_matches(['(', '$']).eq_ignore_ascii_case(SECURE_STRING) {
+        *program = Program::Flag("-String");
+        return (word.to_owned(), Next::SecretUnlessFlag);
+    }
+    if matches!(program, Program::Flag(flag) if bare.eq_ignore_ascii_case(flag)) {
+        return (word.to_owned(), Next::Secret);
+    }
     if let Some(flag) = bare.strip_prefix(['-', '/']) {
         let flag = flag.trim_start_matches('-');
         if flag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
             if is_secret(flag, true) {
                 return (word.to_owned(), Next::Secret);
+            }
+            if ENCODED.iter().any(|name| flag.eq_ignore_ascii_case(name)) {
+                return (word.to_owned(), Next::Encoded);
             }
             if ["u", "user"].iter().any(|name| flag.eq_ignore_ascii_case(name)) {
                 return (word.to_owned(), Next::UserAndSecret);
@@ -179,7 +268,8 @@ fn masks_by_program(word: &str, program: &mut Program) -> bool {
     match program {
         _ if matches!(base, "net" | "net1") => *program = Program::Net,
         _ if ATTACHED.contains(&base) => *program = Program::TakesAttached,
-        Program::Other => {}
+        _ if own_flag(base).is_some() => *program = own_flag(base).map_or(Program::Other, Program::Flag),
+        Program::Other | Program::Flag(_) => {}
         Program::TakesAttached => {
             return ["-p", "-hp"].iter().any(|flag| word.len() > flag.len() && word.starts_with(flag));
         }
@@ -204,6 +294,10 @@ fn masks_by_program(word: &str, program: &mut Program) -> bool {
     false
 }
 
+fn own_flag(program: &str) -> Option<&'static str> {
+    OWN_FLAGS.iter().find(|(name, _)| *name == program).map(|(_, flag)| *flag)
+}
+
 fn is_secret(name: &str, is_flag: bool) -> bool {
     let name: String =
         name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
@@ -221,9 +315,16 @@ fn mask_after_user(word: &str) -> String {
     }
 }
 
-/// `scheme://user:secret@host`.
+/// `scheme://user:secret@host`, and `domain/user:secret@host` as Impacket takes it.
 fn mask_userinfo(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let Some((scheme, rest)) = word.split_once("://") else {
+        return match word.rsplit_once('@').map(|(user, host)| (user.split_once(':'), host)) {
+            Some((Some((user, secret)), host)) if user.len() > 1 && !secret.starts_with(['\\', '/']) => {
+                format!("{user}:{MASK}@{host}")
+            }
+            Some(_) | None => word.to_owned(),
+        };
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     match authority.rsplit_once('@').map(|(user, host)| (user.split_once(':'), host)) {
@@ -280,25 +381,39 @@ fn value_of(value: &str) -> (&str, usize) {
 /// Masks what is a key by its looks: well-known beginnings, and long runs of base64.
 fn mask_keys(text: &str) -> String {
     let in_run = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '_' | '-');
+    let in_token = |c: char| in_run(c) || c == '.';
     let mut out = String::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let (run, after) = rest.split_at(rest.find(|c| !in_run(c)).unwrap_or(rest.len()));
-        let key = BEGINNINGS.iter().filter_map(|start| run.find(start)).min();
+        let (run, mut after) = rest.split_at(rest.find(|c| !in_run(c)).unwrap_or(rest.len()));
+        let key = BEGINNINGS.iter().filter_map(|start| run.find(start).map(|at| (at, *start))).min();
         match key {
-            Some(at) if run.len() - at >= 16 => {
+            Some((at, beginning)) if run.len() - at >= 16 => {
                 out.push_str(run.get(..at).unwrap_or_default());
                 out.push_str(MASK);
+                if beginning == JWT {
+                    after = after.trim_start_matches(in_token);
+                }
             }
-            Some(_) | None if is_long_key(run) => {
-                out.push_str(&format!("[masked: {} characters]", run.len()))
-            }
+            Some(_) | None if is_long_key(run) => out.push_str(&masked_length(run)),
             Some(_) | None => out.push_str(run),
         }
         let other = after.find(in_run).unwrap_or(after.len());
         let (between, next) = after.split_at(other);
         out.push_str(between);
         rest = next;
+    }
+    mask_addresses(&out)
+}
+
+/// Masks the end of an address that is a secret: whoever has it may write there.
+fn mask_addresses(text: &str) -> String {
+    let mut out = text.to_owned();
+    for address in SECRET_ADDRESSES {
+        let Some(at) = out.find(address).map(|at| at + address.len()) else { continue };
+        let tail = out.get(at..).unwrap_or_default();
+        let end = tail.find([' ', '"', '\'']).unwrap_or(tail.len());
+        out = format!("{}{MASK}{}", out.get(..at).unwrap_or_default(), tail.get(end..).unwrap_or_default());
     }
     out
 }
@@ -350,6 +465,41 @@ mod tests {
                 "mimikatz sekurlsa::pth /ntlm:***",
             ),
             ("$env:PGPASSWORD = 'hunter2'", "$env:PGPASSWORD = ***"),
+            ("sshpass -p hunter2 ssh bob@srv", "sshpass -p *** ssh bob@srv"),
+            ("sshpass -phunter2 ssh srv", "sshpass -p*** ssh srv"),
+            ("PsExec64.exe \\\\srv -u bob -p hunter2 cmd", "PsExec64.exe \\\\srv -u bob -p *** cmd"),
+            ("certutil -f -p hunter2 -importpfx x.pfx", "certutil -f -p *** -importpfx x.pfx"),
+            ("az login --service-principal -u app -p hunter2", "az login --service-principal -u app -p ***"),
+            ("redis-cli -h db -a hunter2 get x", "redis-cli -h db -a *** get x"),
+            ("ldapsearch -D cn=bob -w hunter2 x", "ldapsearch -D cn=bob -w *** x"),
+            ("psexec.py contoso/bob:hunter2@srv cmd", "psexec.py contoso/bob:***@srv cmd"),
+            (
+                "ConvertTo-SecureString 'hunter2 x' -AsPlainText -Force",
+                "ConvertTo-SecureString *** -AsPlainText -Force",
+            ),
+            (
+                "(ConvertTo-SecureString -AsPlainText -String hunter2 -Force)",
+                "(ConvertTo-SecureString -AsPlainText -String *** -Force)",
+            ),
+            (
+                "$x = 'hunter2' | ConvertTo-SecureString -AsPlainText",
+                "$x = *** | ConvertTo-SecureString -AsPlainText",
+            ),
+            ("powershell -enc aHVudGVyMg==", "powershell -enc [masked: 12 characters]"),
+            ("x eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IifQ.c2lnbmF0dXJl y", "x *** y"),
+            (
+                "curl https://hooks.slack.com/services/T0/B0/hunter2 -d x",
+                "curl https://hooks.slack.com/services/*** -d x",
+            ),
+            (
+                "echo -----BEGIN RSA PRIVATE KEY----- hunter2 -----END RSA PRIVATE KEY----- > x",
+                "echo [masked: a private key] > x",
+            ),
+            ("echo -----BEGIN PRIVATE KEY----- hunter2", "echo [masked: a private key]"),
+            (
+                "DefaultEndpointsProtocol=https;AccountName=x;AccountKey=hunter2==;EndpointSuffix=y",
+                "DefaultEndpointsProtocol=https;AccountName=x;AccountKey=***;EndpointSuffix=y",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(mask(text), expected);
@@ -370,6 +520,9 @@ mod tests {
         for text in [
             "C:\\Windows\\System32\\cmd.exe /c whoami /all",
             "powershell.exe -ExecutionPolicy Bypass -File C:\\x.ps1",
+            "-----BEGIN CERTIFICATE----- x -----END CERTIFICATE-----",
+            "copy C:\\a@b D:\\",
+            "powershell -w hidden -nop",
             "don't stop \"now\"",
             "/usr/share/lib/python3/dist-packages/something/very/long/indeed.py",
             "p:\\folder\\file",

@@ -5,13 +5,14 @@
 use crate::{
     effect::{About, Words, open_the_gate, words},
     evidence::{show, time},
+    example::test_page,
     line::Line,
     outcome::phrase,
-    page::{Page, for_subject, limited, link, quoted, sender, told},
+    page::{Page, Show, follows, limited, link, quoted, sender, subject, told},
 };
 use jiff::Timestamp;
 use model::{EffectState, MessageId, Notice, Topic, one_line};
-use ports::Gist;
+use ports::{Gist, GistKind};
 
 /// The most of one fact that is shown, in characters.
 const MAX_FACT: usize = 400;
@@ -28,6 +29,14 @@ impl Weight {
         match self {
             Weight::Urgent => "Look now",
             Weight::Told => "For your information",
+        }
+    }
+
+    /// What subjects are sorted by: before all alerts, or after them.
+    fn rank(self) -> u8 {
+        match self {
+            Weight::Urgent => 0,
+            Weight::Told => 9,
         }
     }
 
@@ -78,12 +87,24 @@ impl Said {
 }
 
 /// The notice as a page, from which both parts of the mail are made.
-pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, message: &MessageId) -> Page {
+pub(crate) fn page(
+    notice: &Notice,
+    portal: &str,
+    occurred_at: Timestamp,
+    message: &MessageId,
+    shown: Show<'_>,
+) -> Page {
+    if let Topic::Sample { channel } = &notice.topic
+        && let Some(page) = test_page(channel, portal, occurred_at, message, shown)
+    {
+        return page;
+    }
     let bare_name = device_name(notice);
     let said = said(notice, &quoted(&bare_name));
     let device = notice.device.is_some().then_some(bare_name.as_str());
-    let parts = [Some(said.weight.word()), Some(said.phrase.as_str()), device];
-    let subject: Vec<String> = parts.into_iter().flatten().map(for_subject).collect();
+    let sort = format!("{} {}", said.weight.rank(), said.weight.word());
+    let parts = [Some(sort.as_str()), Some(said.phrase.as_str()), device];
+    let subject = subject(&parts.into_iter().flatten().collect::<Vec<_>>());
     let facts = limited(notice.facts.iter().map(|fact| show(fact, MAX_FACT)).collect());
     let chapters = told(vec![
         ("What happened", said.meaning),
@@ -92,6 +113,7 @@ pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, messag
         ("How to undo it", said.undo),
     ]);
     let gist = Gist {
+        kind: if matches!(notice.topic, Topic::Sample { .. }) { GistKind::Test } else { GistKind::Notice },
         story: story_name(notice),
         severity: None,
         action: match notice.topic {
@@ -101,7 +123,7 @@ pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, messag
         outcome: said.phrase.clone(),
         urgent: said.weight == Weight::Urgent,
         device: notice.device.clone(),
-        device_name: notice.device.is_some().then(|| show(&bare_name, 60)),
+        device_name: notice.device.is_some().then(|| bare_name.clone()),
         alert: None,
         incident: None,
         title: show(&said.headline, 120),
@@ -109,11 +131,15 @@ pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, messag
     Page {
         gist,
         sender: sender(&chapters, message),
-        subject: one_line(&format!("[Cordon] {}", subject.join(" · ")), 250),
+        subject,
+        sort,
+        follows: shown.follow_up.map(|story| follows(story, &said.phrase)),
+        phrase: said.phrase.clone(),
         headline: show(&said.headline, 300),
         colour: said.weight.colour(),
         severity: said.weight.word().to_owned(),
         title: said.phrase,
+        facts: device.map(|name| ("Device", show(name, 100))).into_iter().collect(),
         chapters,
         links: notice
             .device
@@ -129,7 +155,7 @@ pub(crate) fn page(notice: &Notice, portal: &str, occurred_at: Timestamp, messag
 /// What people know the story by, where it is none of an alert.
 pub(crate) fn story_name(notice: &Notice) -> String {
     match &notice.device {
-        Some(_) => quoted(&show(&device_name(notice), 60)),
+        Some(_) => show(&quoted(&device_name(notice)), 62),
         None => "Cordon itself".to_owned(),
     }
 }

@@ -14,7 +14,7 @@ use model::{
     one_line,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use ports::Gist;
+use ports::{Gist, GistKind};
 
 /// What may stand in a link as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -22,16 +22,33 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove
 /// The most reasons, notes, tags or techniques that are shown.
 const MAX_LIST: usize = 20;
 
+/// What of a message is shown to a channel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Show<'a> {
+    /// Whether command lines are shown, shortened and masked.
+    pub(crate) command_lines: bool,
+    /// The name of the story that this follows, where the channel was told of it before: then it is shorter.
+    pub(crate) follow_up: Option<&'a str>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The same in one line, and for programs.
     pub(crate) gist: Gist,
     pub(crate) subject: String,
+    /// What subjects are sorted by: "1 High".
+    pub(crate) sort: String,
+    /// What became of it, in few words: "isolation requested".
+    pub(crate) phrase: String,
+    /// In a follow-up: which story it follows, and what is new.
+    pub(crate) follows: Option<String>,
     pub(crate) headline: String,
     pub(crate) severity: String,
     /// Behind white letters, readable in light and dark.
     pub(crate) colour: &'static str,
     pub(crate) title: String,
+    /// Who and what, at a glance.
+    pub(crate) facts: Vec<(&'static str, String)>,
     /// Paragraphs under headings. Empty ones are left out.
     pub(crate) chapters: Vec<(&'static str, Vec<Line>)>,
     pub(crate) links: Vec<(&'static str, String)>,
@@ -41,50 +58,84 @@ pub(crate) struct Page {
     pub(crate) sender: String,
 }
 
-pub(crate) fn page(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message: &MessageId) -> Page {
-    let alert = &taken.alert;
+pub(crate) fn page(
+    taken: &ActionTaken,
+    portal: &str,
+    occurred_at: Timestamp,
+    message: &MessageId,
+    shown: Show<'_>,
+) -> Page {
     let bare_name = device_name(taken);
     let outcome = outcome(taken, &quoted(&bare_name));
-    let severity = severity(alert.severity.as_ref());
-    let (evidence, more_evidence) = entries(alert);
-    let subject =
-        [&severity, &outcome.phrase, &bare_name, &alert.title].map(|part| for_subject(part)).join(" · ");
+    let severity = severity(taken.alert.severity.as_ref());
+    let sort = format!("{} {severity}", rank(taken.alert.severity.as_ref()));
+    let subject = subject(&[&sort, &outcome.phrase, &bare_name, &taken.alert.title]);
+    let facts = facts(taken, &bare_name, &outcome.phrase);
     let chapters = told(vec![
-        ("What happened", outcome.meaning),
-        ("Why", why(taken)),
         ("What to do next", outcome.next),
         ("How to undo it", outcome.undo),
+        ("What happened", outcome.meaning),
+        ("Why", why(taken)),
     ]);
+    // What a follow-up repeats stands in the first message of its story.
+    let (evidence, more_evidence) =
+        if shown.follow_up.is_some() { (vec![], None) } else { entries(&taken.alert, shown.command_lines) };
+    let mut tables = vec![("Response", response_table(taken)), ("Alert", alert_table(taken, occurred_at))];
+    if shown.follow_up.is_none() {
+        tables.insert(0, ("Device", device_table(taken)));
+    }
     Page {
         gist: gist(taken, &bare_name, &severity),
         sender: sender(&chapters, message),
-        subject: one_line(&format!("[Cordon] {subject}"), 250),
+        subject,
+        sort,
+        follows: shown.follow_up.map(|story| follows(story, &outcome.phrase)),
         headline: show(&outcome.headline, 300),
-        colour: colour(alert.severity.as_ref()),
+        phrase: show(&outcome.phrase, 120),
+        colour: colour(taken.alert.severity.as_ref()),
         severity,
-        title: show(&alert.title, 300),
+        title: show(&taken.alert.title, 300),
+        facts,
         chapters,
         links: links(taken, portal),
-        tables: vec![
-            ("Device", device_table(taken)),
-            ("Response", response_table(taken)),
-            ("Alert", alert_table(taken, occurred_at)),
-        ],
+        tables,
         evidence,
         more_evidence,
     }
 }
 
+/// The subject of a message made of these parts.
+pub(crate) fn subject(parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| for_subject(part)).collect();
+    one_line(&format!("[Cordon] {}", parts.join(" · ")), 250)
+}
+
+/// What stands on top of a follow-up.
+pub(crate) fn follows(story: &str, phrase: &str) -> String {
+    format!("Follows what you were told of {}. New: {}.", one_line(story, 160), show(phrase, 120))
+}
+
+/// Who and what, at a glance.
+fn facts(taken: &ActionTaken, device: &str, phrase: &str) -> Vec<(&'static str, String)> {
+    let mut rows = Rows::default();
+    rows.text("Device", Some(device));
+    rows.add("User", taken.alert.user.as_ref().map(user));
+    rows.text("State", Some(phrase));
+    rows.add("Story", Some(story_name(taken)));
+    rows.0
+}
+
 fn gist(taken: &ActionTaken, device_name: &str, severity: &str) -> Gist {
     let alert = &taken.alert;
     Gist {
+        kind: GistKind::Outcome,
         story: story_name(taken),
         severity: Some(severity.to_owned()),
         action: Some(taken.effect),
         outcome: outcome_word(taken).to_owned(),
         urgent: true,
         device: taken.device.known().map(|device| device.id.clone()),
-        device_name: Some(show(device_name, 60)),
+        device_name: Some(device_name.to_owned()),
         alert: Some(alert.id.clone()),
         incident: incident(alert),
         title: show(&alert.title, 120),
@@ -113,7 +164,7 @@ pub(crate) fn story_name(taken: &ActionTaken) -> String {
         Some(incident) => format!("incident {incident}"),
         None => format!("alert {}", show(taken.alert.id.as_str(), 80)),
     };
-    format!("{what} on {}", quoted(&show(&device_name(taken), 60)))
+    format!("{what} on {}", show(&quoted(&device_name(taken)), 62))
 }
 
 /// The chapters that say something.
@@ -149,6 +200,17 @@ fn severity(severity: Option<&Severity>) -> String {
     }
 }
 
+/// Subjects in the order of their names are in the order of their weight.
+fn rank(severity: Option<&Severity>) -> u8 {
+    match severity {
+        Some(Severity::High) => 1,
+        Some(Severity::Medium) => 2,
+        Some(Severity::Low) => 3,
+        Some(Severity::Informational) => 4,
+        Some(Severity::Unspecified | Severity::Other(_)) | None => 5,
+    }
+}
+
 fn colour(severity: Option<&Severity>) -> &'static str {
     match severity {
         Some(Severity::High) => "#b42318",
@@ -172,7 +234,11 @@ fn device_name(taken: &ActionTaken) -> String {
 pub(crate) fn quoted(name: &str) -> String {
     let plain = ["an unknown device", "a device"].contains(&name)
         || name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "'")) }
+    // Letters of Greek and Cyrillic among Latin ones are there to be taken for those.
+    let in_disguise = name.contains(|c: char| c.is_ascii_alphabetic())
+        && name.contains(|c| ('\u{370}'..'\u{530}').contains(&c));
+    let like_ours = in_disguise || name.to_lowercase().contains("cordon");
+    if plain && !like_ours { name.to_owned() } else { format!("\"{}\"", name.replace('"', "'")) }
 }
 
 fn why(taken: &ActionTaken) -> Vec<Line> {

@@ -13,8 +13,10 @@ use std::{
 
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    Json {
+    Said {
         status: u16,
+        /// Headers beside those that every answer has, each with its line's end.
+        more: String,
         body: String,
     },
     /// The request is read, and the connection closed.
@@ -23,7 +25,19 @@ pub(crate) enum Answer {
 
 impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Answer {
-        Answer::Json { status, body: body.to_string() }
+        Answer::text(status, body.to_string())
+    }
+
+    pub(crate) fn text(status: u16, body: String) -> Answer {
+        Answer::Said { status, more: String::new(), body }
+    }
+
+    /// The same with another header.
+    pub(crate) fn with(mut self, header: &str) -> Answer {
+        if let Answer::Said { more, .. } = &mut self {
+            more.push_str(&format!("{header}\r\n"));
+        }
+        self
     }
 }
 
@@ -48,7 +62,7 @@ impl Canned {
         &self.endpoint
     }
 
-    /// The requests' bodies. Waits for those that are still missing.
+    /// The requests' bodies, each a text where it is no JSON. Waits for those that are still missing.
     pub(crate) fn requests(self) -> Vec<Value> {
         self.serving.join().unwrap()
     }
@@ -69,14 +83,15 @@ fn serve(stream: TcpStream, answer: Answer) -> Value {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    if let Answer::Json { status, body } = answer {
+    if let Answer::Said { status, more, body } = answer {
+        let kind = if body.starts_with('<') { "text/xml" } else { "application/x-amz-json-1.0" };
         let head = format!(
-            "HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\n{more}content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
         );
         reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
     }
-    serde_json::from_slice(&body).unwrap()
+    serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8(body).unwrap()))
 }
 
 pub(crate) fn config(endpoint: &str) -> SdkConfig {

@@ -6,6 +6,7 @@ use aws_sdk_sqs::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
+use jiff::SignedDuration;
 use std::error::Error;
 
 /// The code that the service answered with, if it answered.
@@ -14,6 +15,15 @@ pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -
         SdkError::ServiceError(answer) => answer.err().code(),
         _ => None,
     }
+}
+
+/// How long the service wants to be left alone, where its answer says so: in seconds, or in AWS's own header in
+/// milliseconds.
+pub(crate) fn after<E>(error: &SdkError<E, HttpResponse>) -> Option<SignedDuration> {
+    let SdkError::ServiceError(answer) = error else { return None };
+    let number = |name: &str| answer.raw().headers().get(name)?.trim().parse::<u32>().ok();
+    let seconds = number("retry-after").map(|seconds| SignedDuration::from_secs(seconds.into()));
+    seconds.or(number("x-amz-retry-after").map(|millis| SignedDuration::from_millis(millis.into())))
 }
 
 /// What went wrong, in one line.

@@ -101,9 +101,14 @@ impl Settings {
         Endpoints::from_vars(&self.vars, &mut self.problems)
     }
 
+    /// Where the playbook is.
+    pub fn playbook_folder(&self) -> PathBuf {
+        PathBuf::from(self.vars.get("CORDON_PLAYBOOK").unwrap_or(PLAYBOOK))
+    }
+
     /// The playbook, or what the function needs of it.
     pub fn playbook<T>(&mut self, read: impl FnOnce(&Path) -> Result<T, policy::Problems>) -> Option<T> {
-        let folder = PathBuf::from(self.vars.get("CORDON_PLAYBOOK").unwrap_or(PLAYBOOK));
+        let folder = self.playbook_folder();
         let read = read(&folder);
         if let Err(found) = &read {
             self.problems.add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter());

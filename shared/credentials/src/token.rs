@@ -1,5 +1,9 @@
-//! Access tokens by client credentials, or by a refresh token, of any OAuth 2.0 token endpoint: one request in flight, kept until five minutes
-//! before their end.
+//! Access tokens by client credentials, or by a refresh token, of any OAuth 2.0 token endpoint: one request in flight,
+//! kept until five minutes before their end.
+//!
+//! A new refresh token in an answer is not kept, because nothing here writes a secret down: the one that was given goes
+//! on being used. Google's stays good; Entra's ends 90 days after it was given out, and another has to be put in its
+//! place. Client credentials know no such end.
 //!
 //! A refused secret is read anew once, because it may have been rotated. One that stays refused is not hammered:
 //! nothing is asked, until another takes its place, for a while that grows from one minute to one hour. What the
@@ -20,6 +24,8 @@ const EARLY: SignedDuration = SignedDuration::from_mins(5);
 const FIRST_REST: SignedDuration = SignedDuration::from_mins(1);
 const LONGEST_REST: SignedDuration = SignedDuration::from_hours(1);
 const TIMEOUT: Duration = Duration::from_secs(8);
+
+const REFRESH_TOKEN_ENDED: &str = "the refresh token has ended, was revoked or is another app's; consent anew and put the new one in its place";
 
 /// A bearer token. `Debug` does not show it.
 #[derive(Debug, Clone)]
@@ -62,7 +68,7 @@ impl AccessToken {
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Entra says no; asking again with the same secret is of no use before `retry_at`.
+    /// The endpoint says no; asking again with the same secret is of no use before `retry_at`.
     #[error("sign-in refused ({code}): {hint}")]
     Refused { code: String, hint: &'static str, retry_at: Timestamp },
     /// No usable answer; may pass.
@@ -95,10 +101,24 @@ struct Held {
 #[derive(Debug)]
 struct Refusal {
     error: TokenError,
-    /// What was refused.
-    secret: SecretString,
+    shown: Shown,
     until: Timestamp,
     rest: SignedDuration,
+}
+
+/// The secrets of one request.
+#[derive(Debug, Clone)]
+struct Shown {
+    secret: SecretString,
+    refresh_token: Option<SecretString>,
+}
+
+impl Shown {
+    fn is(&self, other: &Shown) -> bool {
+        let refresh_token = self.refresh_token.as_ref().map(ExposeSecret::expose_secret);
+        let others = other.refresh_token.as_ref().map(ExposeSecret::expose_secret);
+        self.secret.expose_secret() == other.secret.expose_secret() && refresh_token == others
+    }
 }
 
 #[derive(Deserialize)]
@@ -154,11 +174,11 @@ impl Tokens {
         {
             return Err(refusal.error.clone());
         }
-        let mut secret = self.credential.secret.read(now).await?;
-        let mut answer = self.ask(&secret, now).await;
+        let mut shown = self.secrets(now).await?;
+        let mut answer = self.ask(&shown, now).await;
         if matches!(answer, Err(TokenError::Refused { .. })) && self.forget_secrets().await {
-            secret = self.credential.secret.read(now).await?;
-            answer = self.ask(&secret, now).await;
+            shown = self.secrets(now).await?;
+            answer = self.ask(&shown, now).await;
         }
         match answer {
             Ok((token, until)) => {
@@ -172,7 +192,7 @@ impl Tokens {
                         held.refusal.as_ref().map_or(FIRST_REST, |before| LONGEST_REST.min(before.rest * 2));
                     let until = now.checked_add(rest).unwrap_or(Timestamp::MAX);
                     *retry_at = until;
-                    held.refusal = Some(Refusal { error: error.clone(), secret, until, rest });
+                    held.refusal = Some(Refusal { error: error.clone(), shown, until, rest });
                 }
                 Err(error)
             }
@@ -188,6 +208,15 @@ impl Tokens {
         }
     }
 
+    async fn secrets(&self, now: Timestamp) -> Result<Shown, SecretError> {
+        let secret = self.credential.secret.read(now).await?;
+        let refresh_token = match &self.refresh_token {
+            Some(token) => Some(token.read(now).await?),
+            None => None,
+        };
+        Ok(Shown { secret, refresh_token })
+    }
+
     /// Whether there may be other ones now.
     async fn forget_secrets(&self) -> bool {
         let app = self.credential.secret.forget().await;
@@ -200,26 +229,17 @@ impl Tokens {
 
     /// Whether somebody has put another secret in the place of the one that was refused.
     async fn has_another_secret(&self, refusal: &Refusal, now: Timestamp) -> bool {
-        let current = self.credential.secret.read(now).await;
-        current.is_ok_and(|current| current.expose_secret() != refusal.secret.expose_secret())
+        self.secrets(now).await.is_ok_and(|current| !current.is(&refusal.shown))
     }
 
-    async fn ask(
-        &self,
-        secret: &SecretString,
-        now: Timestamp,
-    ) -> Result<(AccessToken, Timestamp), TokenError> {
+    async fn ask(&self, shown: &Shown, now: Timestamp) -> Result<(AccessToken, Timestamp), TokenError> {
         self.calls.one("POST token");
-        let refresh_token = match &self.refresh_token {
-            Some(token) => Some(token.read(now).await?),
-            None => None,
-        };
         let request = self
             .http
             .post(&self.url)
             .timeout(TIMEOUT)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form(secret, refresh_token.as_ref()));
+            .body(self.form(shown));
         let response = request.send().await.map_err(|error| self.unavailable(describe(&error)))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.unavailable(describe(&error)))?;
@@ -228,16 +248,16 @@ impl Tokens {
 
     /// The request's body. A function of its own because the serializer must not be kept across an `await`: the
     /// future could not move between threads.
-    fn form(&self, secret: &SecretString, refresh_token: Option<&SecretString>) -> String {
+    fn form(&self, shown: &Shown) -> String {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        match refresh_token {
+        match &shown.refresh_token {
             Some(token) => form
                 .append_pair("grant_type", "refresh_token")
                 .append_pair("refresh_token", token.expose_secret()),
             None => form.append_pair("grant_type", "client_credentials"),
         };
         form.append_pair("client_id", &self.credential.client_id);
-        form.append_pair("client_secret", secret.expose_secret());
+        form.append_pair("client_secret", shown.secret.expose_secret());
         if let Some(scope) = &self.scope {
             form.append_pair("scope", scope);
         }
@@ -281,8 +301,9 @@ pub fn token_answer(
     Err(refused(&denied, now))
 }
 
-/// What Entra's error codes mean for whoever set Cordon up.
-/// Source: Microsoft's "Microsoft Entra authentication and authorization error codes" page.
+/// What a refusal means for whoever set Cordon up: by Entra's number where there is one, else by the word that every
+/// endpoint gives.
+/// Sources: Microsoft's "Microsoft Entra authentication and authorization error codes" page; RFC 6749, section 5.2.
 fn refused(denied: &Denied, now: Timestamp) -> TokenError {
     let number = denied.error_codes.first().copied();
     let hint = match number {
@@ -291,7 +312,17 @@ fn refused(denied: &Denied, now: Timestamp) -> TokenError {
         Some(700_016) => "the tenant does not know this client id",
         Some(90_002) => "there is no such tenant id",
         Some(500_011) => "the tenant does not know the audience; is Defender for Endpoint licensed there?",
-        _ => "check the tenant id, the client id and the client secret",
+        Some(50_173 | 70_000 | 70_008 | 700_082) => REFRESH_TOKEN_ENDED,
+        Some(_) => "check the tenant id, the client id and the client secret",
+        None => match denied.error.as_str() {
+            "invalid_client" => "the client id or the client secret is wrong",
+            "invalid_grant" => REFRESH_TOKEN_ENDED,
+            "invalid_scope" => "check the scope",
+            "unauthorized_client" | "unsupported_grant_type" => "the app may not sign in in this way",
+            _ => {
+                "check the token's address, the client id, the client secret and, if there is one, the refresh token"
+            }
+        },
     };
     // A word such as `invalid_client`; anything else is not a code, and might be what was sent.
     let is_code =

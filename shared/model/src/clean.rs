@@ -11,8 +11,21 @@ fn is_honest(c: char) -> bool {
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
         | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{e0000}'..='\u{e0fff}');
-    !c.is_control() && !invisible
+    let no_character = u32::from(c) & 0xfffe == 0xfffe;
+    !c.is_control() && !invisible && !no_character
 }
+
+/// Whether it is drawn over the letter before it. These are the marks that are piled up; those that a script needs
+/// beyond them are left alone.
+fn is_mark(c: char) -> bool {
+    matches!(c,
+        '\u{0300}'..='\u{036f}' | '\u{0483}'..='\u{0489}' | '\u{0591}'..='\u{05bd}' | '\u{0610}'..='\u{061a}'
+        | '\u{064b}'..='\u{065f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe20}'..='\u{fe2f}')
+}
+
+/// The most marks on one letter: more of them are drawn over the lines above and below.
+const MAX_MARKS: u8 = 3;
 
 /// The text on one line, without anything that acts or hides, and at most `max_chars` characters long. Runs of
 /// white space become one blank; what was cut off ends in `…`.
@@ -22,10 +35,12 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     // One more than fits is enough to know that something has to be cut off.
     let enough = max_chars.saturating_add(2);
     let mut length = 0;
+    let mut marks: u8 = 0;
     for c in text.chars() {
+        marks = if is_mark(c) { marks.saturating_add(1) } else { 0 };
         if c.is_whitespace() {
             gap = !line.is_empty();
-        } else if is_honest(c) {
+        } else if is_honest(c) && marks <= MAX_MARKS {
             if std::mem::take(&mut gap) {
                 line.push(' ');
                 length += 1;
@@ -50,9 +65,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn marks_are_not_piled_up() {
+        let flood = format!("a{}b", "\u{0301}".repeat(50));
+        assert_eq!(one_line(&flood, 80), "a\u{0301}\u{0301}\u{0301}b");
+        assert_eq!(one_line("Việt ế é שָׁלוֹם", 80), "Việt ế é שָׁלוֹם");
+    }
+
+    #[test]
     fn nothing_that_acts_or_hides_survives() {
         assert_eq!(one_line("a\u{1b}[31mred\r\nBcc: x\t\u{202e}y\u{200b}z", 80), "a[31mred Bcc: x yz");
         assert_eq!(one_line("名前 — 東京", 80), "名前 — 東京");
+        assert_eq!(one_line("a\u{fffe}b\u{ffff}c\u{1fffe}d", 80), "abcd");
     }
 
     #[test]

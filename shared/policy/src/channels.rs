@@ -130,6 +130,9 @@ pub enum Notices {
     None,
 }
 
+const SEVERITIES: [Severity; 5] =
+    [Severity::High, Severity::Medium, Severity::Low, Severity::Informational, Severity::Unspecified];
+
 /// The word for the outcome of an alert that nothing was to be done about.
 pub const NOTHING: &str = "nothing";
 
@@ -172,6 +175,29 @@ impl Route {
             Notices::None => false,
         }
     }
+}
+
+/// What no channel of this host takes, though it might be told: such a message goes to all of them. An example, or none.
+pub fn taken_by_none(channels: &[Channel], host: HostKind) -> Option<String> {
+    let here: Vec<&Channel> =
+        channels.iter().filter(|channel| channel.only_on().is_none_or(|only| only == host)).collect();
+    if here.is_empty() {
+        return None;
+    }
+    for severity in &SEVERITIES {
+        for action in [Effect::Isolate, Effect::Release] {
+            let lonely = OUTCOMES.iter().find(|outcome| {
+                !here.iter().any(|channel| channel.route.takes(Some(severity), action, outcome))
+            });
+            if let Some(outcome) = lonely {
+                return Some(format!("{} · {} {outcome}", severity.as_str(), action.word()));
+            }
+        }
+    }
+    let notice = [(true, "an urgent notice"), (false, "a notice that is not urgent")];
+    let lonely =
+        notice.iter().find(|(urgent, _)| !here.iter().any(|channel| channel.route.takes_notice(*urgent)));
+    lonely.map(|(_, words)| (*words).to_owned())
 }
 
 impl Channel {
@@ -271,20 +297,10 @@ pub(crate) fn channel(
         "smtp" => smtp(reader, section),
         "ses" => ses(reader, section),
         "graph" => graph(reader, section),
-        "teams" => {
-            only(reader, section, &["url_env", "url_field"], &["url"]);
-            secret(reader, section, "url").map(|url| ChannelKind::Teams { url })
-        }
-        "slack" => {
-            only(reader, section, &["url_env", "url_field"], &["url"]);
-            secret(reader, section, "url").map(|url| ChannelKind::Slack { url })
-        }
+        "teams" => only_url(reader, section).map(|url| ChannelKind::Teams { url }),
+        "slack" => only_url(reader, section).map(|url| ChannelKind::Slack { url }),
         "sns" => sns(reader, section),
-        "webhook" => {
-            only(reader, section, &["url_env", "url_field", "key_env", "key_field"], &["url", "key"]);
-            let (url, key) = (secret(reader, section, "url"), secret(reader, section, "key"));
-            url.zip(key).map(|(url, key)| ChannelKind::Webhook { url, key })
-        }
+        "webhook" => webhook(reader, section),
         other => {
             let found = model::one_line(other, 60);
             let known = crate::problems::listed(&KINDS);
@@ -396,6 +412,18 @@ fn sns(reader: &mut Reader<'_>, section: Section<'_>) -> Option<ChannelKind> {
     Some(ChannelKind::Sns { topic: Some(word.text.to_owned()) })
 }
 
+/// The one setting of a kind that needs no other.
+fn only_url(reader: &mut Reader<'_>, section: Section<'_>) -> Option<SecretName> {
+    only(reader, section, &["url_env", "url_field"], &["url"]);
+    secret(reader, section, "url")
+}
+
+fn webhook(reader: &mut Reader<'_>, section: Section<'_>) -> Option<ChannelKind> {
+    only(reader, section, &["url_env", "url_field", "key_env", "key_field"], &["url", "key"]);
+    let (url, key) = (secret(reader, section, "url"), secret(reader, section, "key"));
+    Some(ChannelKind::Webhook { url: url?, key: key? })
+}
+
 const GRAPH_KEYS: [&str; 6] =
     ["tenant_id", "client_id", "client_secret_env", "client_secret_field", "from", "to"];
 
@@ -465,20 +493,20 @@ fn smtp(reader: &mut Reader<'_>, section: Section<'_>) -> Option<ChannelKind> {
     })))
 }
 
-/// How to log in, if at all. The outer none: it is not usable, which is a problem.
-fn login(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Option<SmtpLogin>> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Auth {
-        Password,
-        XOAuth2,
-    }
-    let choices = [("password", Auth::Password), ("xoauth2", Auth::XOAuth2)];
-    let auth = section.choice(reader, "auth", Auth::Password, &choices);
-    let username = section.text(reader, "username");
-    let (needs, not): (&[&str], &[&str]) = match auth {
-        Auth::Password => (
-            &["password_env", "password_field"],
-            &[
+#[derive(Clone, Copy, PartialEq)]
+enum Auth {
+    Password,
+    XOAuth2,
+}
+
+impl Auth {
+    const WORDS: [(&str, Auth); 2] = [("password", Auth::Password), ("xoauth2", Auth::XOAuth2)];
+
+    /// The keys that only this way of logging in has.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Auth::Password => &["password_env", "password_field"],
+            Auth::XOAuth2 => &[
                 "token_url",
                 "client_id",
                 "client_secret_env",
@@ -487,27 +515,29 @@ fn login(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Option<SmtpLog
                 "refresh_token_env",
                 "refresh_token_field",
             ],
-        ),
-        Auth::XOAuth2 => (&["token_url"], &["password_env", "password_field"]),
-    };
-    for key in not {
-        if let Some((_, at)) = section.get(key) {
-            let other = if auth == Auth::Password { "xoauth2" } else { "password" };
-            reader.problem(at, format!("`{key}` belongs to `auth` = \"{other}\""));
         }
     }
-    let proof_at = needs.iter().find_map(|key| section.get(key)).map(|(_, at)| at);
-    let Some(username) = username else {
-        if let Some(at) = proof_at.or_else(|| section.get("auth").map(|(_, at)| at)) {
-            let key = needs.first().copied().unwrap_or_default();
-            reader.problem(at, format!("`{key}` needs a `username` to go with it"));
-            return None;
+}
+
+/// How to log in, if at all. The outer none: it is not usable, which is a problem.
+fn login(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Option<SmtpLogin>> {
+    let auth = section.choice(reader, "auth", Auth::Password, &Auth::WORDS);
+    for (word, other) in Auth::WORDS.iter().filter(|(_, other)| *other != auth) {
+        for (key, at) in other.keys().iter().filter_map(|key| Some((key, section.get(key)?.1))) {
+            reader.problem(at, format!("`{key}` belongs to `auth` = \"{word}\""));
         }
-        return Some(None);
+    }
+    let proof = auth.keys().iter().find_map(|key| Some((*key, section.get(key)?.1)));
+    let Some(username) = section.text(reader, "username") else {
+        let named = proof.or_else(|| section.get("auth").map(|(_, at)| ("auth", at)));
+        let Some((key, at)) = named else { return Some(None) };
+        reader.problem(at, format!("`{key}` needs a `username` to go with it"));
+        return None;
     };
     let proof = match auth {
+        // The problem of a password that stands in the file is said already.
         Auth::Password if section.get("password").is_some() => None,
-        Auth::Password if proof_at.is_none() => {
+        Auth::Password if proof.is_none() => {
             let what = "`username` needs a `password_env`: the variable that holds its password";
             reader.problem(username.at, what);
             None
@@ -523,9 +553,8 @@ fn oauth(reader: &mut Reader<'_>, section: Section<'_>) -> Option<OAuthSettings>
     let client_id = section.needed(reader, "client_id");
     let client_secret = secret(reader, section, "client_secret");
     let scope = section.text(reader, "scope").map(|word| word.text.to_owned());
-    let has_refresh_token =
-        ["refresh_token_env", "refresh_token_field"].iter().any(|key| section.get(key).is_some());
-    let refresh_token = has_refresh_token.then(|| secret(reader, section, "refresh_token"));
+    let refreshes = ["refresh_token_env", "refresh_token_field"].iter().any(|key| section.get(key).is_some());
+    let refresh_token = refreshes.then(|| secret(reader, section, "refresh_token"));
     Some(OAuthSettings {
         token_url: token_url?.text.to_owned(),
         client_id: client_id?.text.to_owned(),
@@ -541,32 +570,32 @@ fn oauth(reader: &mut Reader<'_>, section: Section<'_>) -> Option<OAuthSettings>
 /// Where the secret `key` is kept: `key_env`, `key_field`, or both. None of them is a problem, but for the one whose value
 /// stands in the file, which is one already.
 fn secret(reader: &mut Reader<'_>, section: Section<'_>, key: &str) -> Option<SecretName> {
-    let (env_key, field_key) = (format!("{key}_env"), format!("{key}_field"));
-    let env = section.text(reader, &env_key);
-    let field = section.text(reader, &field_key);
-    let what = [(env, "of an environment variable"), (field, "of a field")];
-    let mut is_good = true;
-    for (word, key, of) in [(env, &env_key, what[0].1), (field, &field_key, what[1].1)] {
-        let Some(word) = word else { continue };
-        let good = word.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !word.text.starts_with(|first: char| first.is_ascii_digit());
-        // Not quoted: somebody may have written the secret itself.
-        if !good {
-            let what = format!("must be the name {of}: letters, digits and underscores");
-            reader.problem(word.at, format!("`{key}` {what}"));
-            is_good = false;
-        }
-    }
-    if env.is_none() && field.is_none() {
-        if section.get(key).is_none() && section.get(&env_key).is_none() && section.get(&field_key).is_none()
-        {
-            let or = format!("or, on AWS, `{field_key}`: the field of the deployment's secret for channels");
-            reader.problem(section.at, format!("`{env_key}` is missing: the variable that holds it; {or}"));
-        }
+    let (env, field) = (format!("{key}_env"), format!("{key}_field"));
+    if [key, &env, &field].iter().all(|key| section.get(key).is_none()) {
+        let what = format!("`{env}` is missing: the environment variable that holds it");
+        let or = format!("or, on AWS, `{field}`: the field of the deployment's secret for channels");
+        reader.problem(section.at, format!("{what}; {or}"));
         return None;
     }
-    let text = |word: Option<Word<'_>>| word.map(|word| word.text.to_owned());
-    is_good.then(|| SecretName { env: text(env), field: text(field) })
+    let named = SecretName {
+        env: variable(reader, section, &env, "an environment variable"),
+        field: variable(reader, section, &field, "a field"),
+    };
+    let is_named = |key: &str, found: &Option<String>| found.is_some() == section.get(key).is_some();
+    let is_good = is_named(&env, &named.env) && is_named(&field, &named.field);
+    (is_good && named != SecretName::default()).then_some(named)
+}
+
+/// The name of what holds a secret. It is not quoted where it is none: somebody may have written the secret itself.
+fn variable(reader: &mut Reader<'_>, section: Section<'_>, key: &str, of: &str) -> Option<String> {
+    let word = section.text(reader, key)?;
+    let good = word.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !word.text.starts_with(|first: char| first.is_ascii_digit());
+    if !good {
+        let what = format!("must be the name of {of}: letters, digits and underscores");
+        reader.problem(word.at, format!("`{key}` {what}"));
+    }
+    good.then(|| word.text.to_owned())
 }
 
 fn port(reader: &mut Reader<'_>, section: Section<'_>) -> Option<u16> {

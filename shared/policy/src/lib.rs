@@ -26,7 +26,7 @@ pub use assets::AssetList;
 pub use cases::{CASES, Decoders, Difference, PolicyCase, Tried};
 pub use channels::{
     Channel, ChannelKind, GraphSettings, HostKind, NOTHING, Notices, OAuthSettings, OUTCOMES, Route,
-    SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings,
+    SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings, taken_by_none,
 };
 pub use model::Surroundings;
 pub use problems::Problems;

@@ -39,4 +39,4 @@ pub use state::{
     Stored, Version, Write, impossible,
 };
 pub use tally::{Count, Tally};
-pub use telling::{ChannelRow, Closed, Failing, Gathered, Gist, Latest, Storied, Telling, Told};
+pub use telling::{ChannelRow, Closed, Failing, Gathered, Gist, GistKind, Latest, Storied, Telling, Told};

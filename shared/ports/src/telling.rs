@@ -32,17 +32,32 @@ impl Told {
     }
 }
 
-/// That a worker is telling a channel a message just now, or how the last try has ended. Stands beside its [`Told`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How it stands with telling a channel a message, as long as it was not told: a worker is about it just now, or a try has
+/// failed, or it waits for the channel or for a digest. Stands beside its [`Told`], and goes when that comes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Telling {
-    /// Until when no other worker may try the same.
+    /// Until when nobody may try the same.
     pub until: Timestamp,
+    #[serde(default)]
+    pub channel: String,
+    /// Since when this channel is to be told: what patience counts from. A dead letter that is put back begins anew.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
     /// How often it was tried, this try included.
     #[serde(default)]
     pub tries: u32,
-    /// Why the last try has failed, where it has.
+    /// How many of the tries have failed on the message's own account.
+    #[serde(default)]
+    pub refused: u32,
+    /// Why it was not told yet, where something stands against it. None while a worker is about it.
     #[serde(default)]
     pub why: Option<String>,
+    /// The digest that it waits for, by its beginning.
+    #[serde(default)]
+    pub digest: Option<Timestamp>,
+    /// That this channel is not tried any more. The message is set aside when no other channel waits for it.
+    #[serde(default)]
+    pub given_up: bool,
 }
 
 impl Telling {
@@ -96,7 +111,8 @@ impl ChannelRow {
     }
 }
 
-/// That a channel was told something of a story: what follows joins it.
+/// That a channel was told something of a story on account of one alert, or by a notice: what follows on the same account
+/// is short. Another alert of the same story comes whole, since nobody has seen its evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storied {
     /// The message that the channel was told first.
@@ -105,8 +121,10 @@ pub struct Storied {
 }
 
 impl Storied {
-    pub fn key(tenant: &TenantId, story: &MessageId, channel: &str) -> Key {
-        Key { partition: format!("{tenant}#story#{story}"), sort: format!("storied#{channel}") }
+    /// `alert`: none for a notice.
+    pub fn key(tenant: &TenantId, story: &MessageId, channel: &str, alert: Option<&AlertId>) -> Key {
+        let account = alert.map_or("notice", |alert| alert.as_str());
+        Key { partition: format!("{tenant}#story#{story}"), sort: format!("storied#{channel}#{account}") }
     }
 
     pub fn expires(now: Timestamp) -> Option<Timestamp> {
@@ -133,10 +151,24 @@ impl Latest {
     }
 }
 
+/// What a message is, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GistKind {
+    /// What became of an alert.
+    Outcome,
+    Notice,
+    /// Several messages in one.
+    Digest,
+    /// A sample that a person has asked for.
+    Test,
+}
+
 /// What a message says, for programs and for one line of a digest. What strangers wrote is on one line in it, and
 /// harmless to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gist {
+    pub kind: GistKind,
     /// What people know the story by.
     pub story: String,
     /// As Microsoft writes it; none for a notice.
@@ -148,7 +180,8 @@ pub struct Gist {
     /// Whether somebody has to look now.
     pub urgent: bool,
     pub device: Option<DeviceId>,
-    /// What to call the device.
+    /// What to call the device: on one line, but otherwise as it is, so that programs can go by it. Whoever shows it to
+    /// people makes it harmless as a link first.
     pub device_name: Option<String>,
     pub alert: Option<AlertId>,
     pub incident: Option<String>,
@@ -187,6 +220,9 @@ impl Gathered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub at: Timestamp,
+    /// Whether all of it was told.
+    #[serde(default)]
+    pub told: bool,
 }
 
 impl Closed {

@@ -97,7 +97,8 @@ fn how_it_stands_is_seen(stage: &Deployed) {
         (&json!(device(ISOLATED)), &json!("succeeded")),
         "{life:#}"
     );
-    assert_eq!(life["told"].as_array().unwrap().len(), 2, "{life:#}");
+    // Asked for and succeeded, each by mail and on the topic.
+    assert_eq!(life["told"].as_array().unwrap().len(), 4, "{life:#}");
     stage.cordon(&["explain", "nobody-knows"]).complains(1, "the state of this stack");
 
     let limits = stage.cordon(&["limits", "--json"]).json(0);

@@ -62,6 +62,7 @@ async fn the_stories_end_the_same_on_aws() {
         &Table { alerts: BOTH.alerts + 3, isolated: BOTH.isolated + 3, mails: BOTH.mails + 6, ..BOTH },
     )
     .await;
+    told_on_the_topic_too(&mut deployed).await;
     by_hand::told(&mut deployed).await;
     killed_on_aws::told(&mut deployed).await;
 }
@@ -381,6 +382,32 @@ async fn a_permission_taken_away(stage: &mut Deployed) {
 
     isolated_once(stage, "denied", 91).await;
     assert_eq!(stage.asked(91), 1);
+}
+
+/// Every mail has its like on the topic, with the words by which a subscriber chooses.
+async fn told_on_the_topic_too(stage: &mut Deployed) {
+    begins(stage, "told on the topic, too");
+    let published = stage.published();
+    let mut subjects: Vec<String> =
+        published.iter().map(|one| one["Subject"].as_str().unwrap().to_owned()).collect();
+    let mut mails: Vec<String> =
+        stage.subjects().await.iter().map(|subject| as_on_a_topic(subject)).collect();
+    subjects.sort();
+    mails.sort();
+    assert_eq!(subjects, mails);
+    for one in &published {
+        let word = |name: &str| one["MessageAttributes"][name]["Value"].as_str();
+        assert!(matches!(word("kind"), Some("outcome" | "notice")), "{one:#}");
+        assert!(word("outcome").is_some() && matches!(word("urgent"), Some("true" | "false")), "{one:#}");
+        assert!(one["Message"].as_str().unwrap().contains("Sent by Cordon"), "{one:#}");
+    }
+}
+
+/// A mail's subject, as SNS takes it.
+fn as_on_a_topic(subject: &str) -> String {
+    let plain = subject.replace('·', "-");
+    let is_long = plain.chars().count() > 99;
+    if is_long { plain.chars().take(96).chain("...".chars()).collect() } else { plain }
 }
 
 /// Neither an app's secret nor a token stands anywhere where a person may read: not even a part of a token.

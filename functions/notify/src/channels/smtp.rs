@@ -1,30 +1,39 @@
 //! A mail server that takes letters. Encrypted always, unless the server is this machine itself.
 //!
 //! It speaks over one connection per letter and keeps none open. It drives lettre's connection rather than
-//! lettre's transport, for two reasons: a server that hangs up after taking a letter must not count as a
-//! failure (the letter would be sent again), and whoever reads an error must learn which step failed.
+//! lettre's transport: a server that hangs up after taking a letter must not count as a failure (the letter would be
+//! sent again), one address that is refused must not keep the letter from the others, and whoever reads an error
+//! must learn which step failed. How it logs in is `smtp_login.rs`'s business.
 
-use super::{Opening, mailbox, mailboxes};
+use super::{
+    Opening, mailbox, mailboxes,
+    smtp_login::{Login, NotLoggedIn, Shown},
+};
 use crate::letter::Letter;
-use credentials::Secret;
 use jiff::Timestamp;
 use lettre::{
+    Address, Message,
     message::Mailbox,
     transport::smtp::{
         Error,
-        authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, TlsParameters},
-        extension::ClientId,
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, Extension, MailParameter},
     },
 };
-use policy::{SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings};
-use ports::Unsent;
-use secrecy::{ExposeSecret, SecretString};
+use policy::{SmtpSecurity, SmtpSettings};
+use ports::{Fault, Unsent};
 use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
-/// How long a whole conversation may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a letter may take in all, a token for it included.
+const TIMEOUT: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The server is about to hang up.
+const CLOSING: u16 = 421;
+
+/// A login is wanted, or is not good enough: nothing of the letter's. Source: RFC 4954, section 6.
+const OF_THE_LOGIN: [u16; 4] = [530, 534, 535, 538];
 
 pub(super) struct Smtp {
     host: String,
@@ -42,17 +51,10 @@ enum Tls {
     None,
 }
 
-struct Login {
-    username: String,
-    password: Secret,
-    /// Where the password is kept: the name of a variable or a field.
-    kept_in: String,
-}
-
 impl fmt::Debug for Smtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Smtp { host, port, tls: _, login, from, to } = self;
-        let login = login.as_ref().map(|login| &login.username);
+        let login = login.as_ref().map(Login::username);
         f.debug_struct("Smtp")
             .field("host", host)
             .field("port", port)
@@ -71,7 +73,7 @@ impl Smtp {
         let to = opening.keep(mailboxes("to", to.iter().map(String::as_str)));
         let tls = opening.keep(tls(*security, host, ca_file.as_deref()));
         let login = match named {
-            Some(named) => login(named, opening).map(Some),
+            Some(named) => Login::open(named, opening).map(Some),
             None => Some(None),
         };
         Some(Smtp { host: host.clone(), port: *port, tls: tls?, login: login?, from: from?, to: to? })
@@ -79,51 +81,133 @@ impl Smtp {
 
     pub(super) async fn deliver(&self, letter: &Letter, now: Timestamp) -> Result<(), Unsent> {
         let message = letter.message(&self.from, &self.to).map_err(Unsent::message)?;
-        let password = match &self.login {
-            Some(login) => {
-                let password = login.password.read(now).await;
-                Some(password.map_err(|error| Unsent::channel(error.to_string()))?)
-            }
-            None => None,
-        };
-        match tokio::time::timeout(TIMEOUT, self.converse(&message, password.as_ref())).await {
+        match tokio::time::timeout(TIMEOUT, self.hand_over(&message, now)).await {
             Ok(Ok(mut connection)) => {
                 // The server has the letter: that it hangs up without a word, or says nothing more, changes nothing.
                 tokio::time::timeout(GOODBYE, connection.quit()).await.ok();
                 Ok(())
             }
-            Ok(Err(why)) => Err(Unsent::channel(why)),
+            Ok(Err(unsent)) => Err(unsent),
             Err(_) => Err(Unsent::channel(format!(
-                "{}:{} did not answer in {} s; check host, port and security",
-                self.host,
-                self.port,
+                "{} did not answer in {} s; check host, port and security",
+                self.server(),
                 TIMEOUT.as_secs()
             ))),
         }
     }
 
     /// Until the server has taken the letter.
-    async fn converse(
-        &self,
-        message: &lettre::Message,
-        password: Option<&SecretString>,
-    ) -> Result<AsyncSmtpConnection, String> {
-        let mut connection = self.connect().await?;
-        if let Some((login, password)) = self.login.as_ref().zip(password) {
-            let credentials = Credentials::new(login.username.clone(), password.expose_secret().to_owned());
-            if let Err(error) = connection.auth(DEFAULT_MECHANISMS, &credentials).await {
-                connection.abort().await;
-                return Err(self.not_logged_in(login, &error));
+    async fn hand_over(&self, message: &Message, now: Timestamp) -> Result<AsyncSmtpConnection, Unsent> {
+        let (mut connection, shown) = self.begin(now).await?;
+        match self.give(&mut connection, message, shown.as_ref()).await {
+            Ok(()) => Ok(connection),
+            Err(unsent) => {
+                close(&mut connection).await;
+                Err(unsent)
             }
         }
-        connection
-            .send(message.envelope(), &message.formatted())
-            .await
-            .map_err(|error| self.not_taken(&error, password))?;
-        Ok(connection)
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, String> {
+    /// A connection that is logged in, and by what. What was refused is replaced once, where there is another: a
+    /// password may have been changed, a token revoked.
+    async fn begin(&self, now: Timestamp) -> Result<(AsyncSmtpConnection, Option<Shown>), Unsent> {
+        let Some(login) = &self.login else { return Ok((self.connect().await?, None)) };
+        let shown = login.shown(now).await.map_err(Unsent::channel)?;
+        let refused = match self.log_in(login, &shown).await? {
+            Ok(connection) => return Ok((connection, Some(shown))),
+            Err(refused) => refused,
+        };
+        let Some(other) = login.another(&shown, now).await.map_err(Unsent::channel)? else {
+            return Err(Unsent::channel(refused.words(&self.server())));
+        };
+        match self.log_in(login, &other).await? {
+            Ok(connection) => Ok((connection, Some(other))),
+            Err(refused) => Err(Unsent::channel(refused.words(&self.server()))),
+        }
+    }
+
+    /// The outer error is of anything but the login itself.
+    async fn log_in<'l>(
+        &self,
+        login: &'l Login,
+        shown: &Shown,
+    ) -> Result<Result<AsyncSmtpConnection, NotLoggedIn<'l>>, Unsent> {
+        let mut connection = self.connect().await?;
+        match login.log_in(&mut connection, shown).await {
+            Ok(()) => Ok(Ok(connection)),
+            Err(not) => {
+                close(&mut connection).await;
+                if not.is_refused() { Ok(Err(not)) } else { Err(Unsent::channel(not.words(&self.server()))) }
+            }
+        }
+    }
+
+    /// Gives the letter to the server, for as many as it takes it for. Whom it does not take it for is said in the log,
+    /// because the others are not told a second time for that.
+    async fn give(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        message: &Message,
+        shown: Option<&Shown>,
+    ) -> Result<(), Unsent> {
+        let not_taken = |error: Error| self.not_taken(&error, shown);
+        let envelope = message.envelope();
+        let parameters = self.parameters(connection, envelope.from(), envelope.to())?;
+        connection.command(Mail::new(envelope.from().cloned(), parameters)).await.map_err(not_taken)?;
+        let mut refused = Vec::new();
+        for to in envelope.to() {
+            match connection.command(Rcpt::new(to.clone(), vec![])).await {
+                Ok(_) => {}
+                Err(error) if status(&error).is_none_or(|code| code == CLOSING) => {
+                    return Err(not_taken(error));
+                }
+                Err(error) => refused.push((to, not_taken(error))),
+            }
+        }
+        if refused.len() == envelope.to().len() {
+            // One that may be taken later is worth waiting for.
+            refused.sort_by_key(|(_, unsent)| unsent.fault == Fault::Message);
+            let first = refused.into_iter().next().map(|(_, unsent)| unsent);
+            return Err(first.unwrap_or_else(|| Unsent::message("nobody is named")));
+        }
+        connection.command(Data).await.map_err(not_taken)?;
+        connection.message(&message.formatted()).await.map_err(not_taken)?;
+        for (to, unsent) in refused {
+            let (to, why) = (to.to_string(), unsent.why);
+            tracing::warn!(
+                to,
+                why,
+                "somebody was not told: the mail server takes letters for the others alone"
+            );
+        }
+        Ok(())
+    }
+
+    /// What the server has to know of the addresses. The letter itself is ASCII.
+    fn parameters(
+        &self,
+        connection: &AsyncSmtpConnection,
+        from: Option<&Address>,
+        to: &[Address],
+    ) -> Result<Vec<MailParameter>, Unsent> {
+        let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+        if from.into_iter().chain(to).all(is_ascii) {
+            return Ok(vec![]);
+        }
+        if connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+            return Ok(vec![MailParameter::SmtpUtfEight]);
+        }
+        let server = self.server();
+        Err(Unsent::channel(format!(
+            "{server} takes no addresses but ASCII ones (SMTPUTF8); check from and to"
+        )))
+    }
+
+    fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Unsent> {
         let server = (self.host.as_str(), self.port);
         let hello = ClientId::default();
         let (wrapper, upgrade) = match &self.tls {
@@ -134,22 +218,23 @@ impl Smtp {
         let mut connection =
             AsyncSmtpConnection::connect_tokio1(server, Some(TIMEOUT), &hello, wrapper, None)
                 .await
-                .map_err(|error| self.not_connected(&error))?;
+                .map_err(|error| Unsent::channel(self.not_connected(&error)))?;
         if let Some(parameters) = upgrade {
             if !connection.can_starttls() {
-                connection.abort().await;
-                return Err(format!(
-                    "{}:{} does not offer STARTTLS, and without it nothing is sent; check port and security",
-                    self.host, self.port
-                ));
+                close(&mut connection).await;
+                return Err(Unsent::channel(format!(
+                    "{} does not offer STARTTLS, and without it nothing is sent; check port and security",
+                    self.server()
+                )));
             }
-            connection.starttls(parameters, &hello).await.map_err(|error| self.not_connected(&error))?;
+            let started = connection.starttls(parameters, &hello).await;
+            started.map_err(|error| Unsent::channel(self.not_connected(&error)))?;
         }
         Ok(connection)
     }
 
     fn not_connected(&self, error: &Error) -> String {
-        let server = format!("{}:{}", self.host, self.port);
+        let server = self.server();
         let said = model::one_line(&error.to_string(), 200);
         if said.contains("certificate") {
             return format!(
@@ -160,30 +245,26 @@ impl Smtp {
         format!("no connection to {server} ({said}); check host, port and security")
     }
 
-    /// Says nothing of what the server said: it may have echoed what it was sent.
-    fn not_logged_in(&self, login: &Login, error: &Error) -> String {
-        let server = format!("{}:{}", self.host, self.port);
-        match error.status() {
-            Some(code) => format!(
-                "{server} refused the login of `{}` (code {code}); check username and `{}`",
-                login.username, login.kept_in
-            ),
-            None => format!(
-                "no login of `{}` at {server}: no method in common, or the connection broke; check security, \
-                 username and `{}`",
-                login.username, login.kept_in
-            ),
-        }
+    fn not_taken(&self, error: &Error, shown: Option<&Shown>) -> Unsent {
+        let said = error.to_string();
+        // Looked for before the words are cut, or a part of it would stay.
+        let echoes = shown.is_some_and(|shown| shown.is_in(&said));
+        let said = if echoes { "its words are left out".to_owned() } else { model::one_line(&said, 300) };
+        let why = format!("{} did not take the letter ({said}); check from and to", self.server());
+        let is_of_letter =
+            error.is_permanent() && status(error).is_some_and(|code| !OF_THE_LOGIN.contains(&code));
+        Unsent { why, fault: if is_of_letter { Fault::Message } else { Fault::Channel }, after: None }
     }
+}
 
-    fn not_taken(&self, error: &Error, password: Option<&SecretString>) -> String {
-        let said = model::one_line(&error.to_string(), 300);
-        let said = match password.map(ExposeSecret::expose_secret) {
-            Some(secret) if said.contains(secret) => "its words are left out".to_owned(),
-            Some(_) | None => said,
-        };
-        format!("{}:{} did not take the letter ({said}); check from and to", self.host, self.port)
-    }
+/// The server's code, where it has answered.
+pub(super) fn status(error: &Error) -> Option<u16> {
+    error.status().map(u16::from)
+}
+
+/// Without waiting for a server that says nothing any more.
+async fn close(connection: &mut AsyncSmtpConnection) {
+    tokio::time::timeout(GOODBYE, connection.abort()).await.ok();
 }
 
 fn tls(security: SmtpSecurity, host: &str, ca_file: Option<&Path>) -> Result<Tls, String> {
@@ -219,18 +300,4 @@ fn trust(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, String> {
         parameters = parameters.add_root_certificate(authority);
     }
     parameters.build().map_err(|error| format!("no encryption is possible: {error}"))
-}
-
-fn login(named: &SmtpLogin, opening: &mut Opening<'_>) -> Option<Login> {
-    match &named.proof {
-        SmtpProof::Password(secret) => {
-            let password = opening.secret("password", secret)?;
-            let kept_in = secret.env.clone().or(secret.field.clone()).unwrap_or_default();
-            Some(Login { username: named.username.clone(), password, kept_in })
-        }
-        SmtpProof::OAuth(_) => {
-            opening.problem("xoauth2 is not built yet");
-            None
-        }
-    }
 }

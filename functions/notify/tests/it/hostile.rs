@@ -15,36 +15,32 @@ use model::{
 };
 use notify::{Mail, open};
 use ports::{Disposition, Tally};
+use serde::Deserialize;
 
-fn corpus() -> Vec<String> {
-    let texts = [
-        "<script>alert(1)</script><img src=x onerror=alert(1)><a href=\"https://evil.example/\">here</a>",
-        "\" onmouseover=\"alert(1)\" style=\"position:fixed",
-        "</td></tr></table><h1>All is well</h1>",
-        "<!--[if mso]><a href='https://evil.example'>x</a><![endif]-->",
-        "{{ page.subject }} {% include \"/etc/passwd\" %} ${7*7}",
-        "x\r\nBcc: victim@evil.example\r\n\r\nAnother body",
-        "x\nSubject: forged\n.\n",
-        "x\r\n--=_action-taken-\r\nContent-Type: text/html\r\n\r\n<b>forged</b>",
-        "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m red",
-        "gpj\u{202e}exe.\u{202d}\u{2066} \u{200b}zero\u{200d}width\u{feff}",
-        "=cmd|' /C calc'!A0 +1+1 @SUM(1)",
-        "勒索软件 — вымогатель — فدية 🦠",
-        "https://evil.example/x www.evil.example 192.0.2.1 bob@evil.example \\\\192.0.2.1\\share file://x mailto:x",
-        "=?utf-8?Q?=0D=0ABcc:_victim@evil.example?=",
-        "laptop-7 is clean. Nothing to do · isolation succeeded",
-        "",
-        " ",
-    ];
-    texts
+/// One text of the corpus.
+#[derive(Debug, Deserialize)]
+struct Hostile {
+    text: String,
+}
+
+/// Texts that try to act wherever they come to stand: those of hostile.json, each with what it tries, and some that are
+/// too long for a file.
+pub(crate) fn corpus() -> Vec<String> {
+    let listed: Vec<Hostile> = serde_json::from_str(include_str!("../hostile.json")).unwrap();
+    listed
         .into_iter()
-        .map(str::to_owned)
-        .chain([("A".repeat(64) + " ").repeat(1_024), "y".repeat(65_536)])
+        .map(|hostile| hostile.text)
+        .chain([
+            ("A".repeat(64) + " ").repeat(1_024),
+            "y".repeat(65_536),
+            "<b>\u{202e}".repeat(8_192),
+            format!("e{}", "\u{0301}".repeat(65_536)),
+        ])
         .collect()
 }
 
 /// An outcome with the text everywhere where a stranger's text may stand.
-fn everywhere(text: &str) -> ActionTaken {
+pub(crate) fn everywhere(text: &str) -> ActionTaken {
     within(requested(), text)
 }
 
@@ -97,7 +93,7 @@ fn within(mut taken: ActionTaken, text: &str) -> ActionTaken {
 }
 
 /// A notice with the text everywhere where a stranger's text may stand.
-fn notice_of(topic: Topic, text: &str) -> Notice {
+pub(crate) fn notice_of(topic: Topic, text: &str) -> Notice {
     Notice { device_name: Some(text.to_owned()), facts: vec![text.to_owned(); 30], ..notice(topic) }
 }
 
@@ -108,7 +104,12 @@ fn mails(text: &str) -> Vec<Mail> {
     let isolations = states.map(|state| taken(Answer::Isolate, Mode::Enforce, Some(state)));
     let releases = states.map(release);
     let outcomes = isolations.into_iter().chain(releases).map(|taken| mail(&within(taken, text)));
-    let notices = topics().into_iter().map(|topic| notice_mail(&notice_of(topic, text)));
+    let in_some_state = |topic: &Topic| match topic {
+        Topic::Ordered { state, .. } => states.contains(state),
+        _ => true,
+    };
+    let topics = topics().into_iter().filter(in_some_state);
+    let notices = topics.map(|topic| notice_mail(&notice_of(topic, text)));
     outcomes.chain(notices).collect()
 }
 
@@ -119,7 +120,9 @@ fn tags(html: &str) -> Vec<&str> {
 
 #[test]
 fn no_markup_and_no_link_but_ours() {
-    const OURS: [&str; 10] = ["html", "head", "meta", "title", "body", "table", "tr", "td", "span", "a"];
+    const OURS: [&str; 14] = [
+        "html", "head", "meta", "title", "style", "body", "div", "table", "tr", "td", "h1", "h2", "span", "a",
+    ];
     for (text, html) in
         corpus().iter().flat_map(|text| mails(text).into_iter().map(move |mail| (text, mail.html)))
     {
@@ -127,7 +130,7 @@ fn no_markup_and_no_link_but_ours() {
             let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
             assert!(OURS.contains(&name) || tag.starts_with('!'), "<{tag}> from {text:.80}");
             if tag.starts_with("a ") {
-                assert_eq!(tag.matches('"').count(), 4, "<{tag}>");
+                assert_eq!(tag.matches('"').count(), 6, "<{tag}>");
                 assert!(tag.starts_with(&format!("a href=\"{PORTAL}/")), "<{tag}> from {text:.80}");
             }
         }
@@ -143,14 +146,21 @@ fn no_markup_and_no_link_but_ours() {
     }
 }
 
+/// Whether a character acts on a terminal, turns the direction of what is read, or is not seen.
+pub(crate) fn acts(c: char) -> bool {
+    let unseen = matches!(c,
+        '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}');
+    c.is_control() || unseen
+}
+
 #[test]
 fn the_plain_part_is_safe_in_a_terminal() {
     for (text, mail) in corpus().iter().flat_map(|text| mails(text).into_iter().map(move |mail| (text, mail)))
     {
         for part in [&mail.text, &mail.html, &mail.subject] {
-            let acting = part.chars().find(|c| {
-                (c.is_control() && *c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-            });
+            let acting = part.chars().find(|c| *c != '\n' && acts(*c));
             assert_eq!(acting, None, "from {text:.80}");
         }
         assert!(!mail.subject.contains('\n') && mail.subject.chars().count() <= 250);
@@ -174,6 +184,18 @@ fn nobody_can_forge_the_first_line_or_a_heading() {
     assert!(!mail.subject.contains("· isolation succeeded"), "{}", mail.subject);
     for line in mail.text.lines().skip(1).filter(|line| line.contains("isolation succeeded")) {
         assert!(line.starts_with("  ") || line.starts_with("High · "), "{line}");
+    }
+}
+
+#[test]
+fn a_device_that_is_named_like_cordon_stands_in_quotes() {
+    for name in ["Cordon", "cordon-7", "C\u{43e}rdon", "\u{421}ordon"] {
+        let mut taken = requested();
+        if let DeviceFact::Known(device) = &mut taken.device {
+            device.name = Some(name.into());
+        }
+        let text = mail(&taken).text;
+        assert!(text.starts_with(&format!("Cordon asked for the isolation of \"{name}\", and")), "{text}");
     }
 }
 

@@ -30,17 +30,22 @@ Nothing was done: Cordon is observing. It would have isolated laptop-7.
 
 High · Suspicious encryption of files
 
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       would isolate (observing)
+  Story       incident 1126093 on laptop-7
+
+WHAT TO DO NEXT
+  Nobody has acted. Judge the alert yourself.
+  If you agree, isolate the device in the portal: open the device page (below)
+  and choose "Isolate device".
+
 WHAT HAPPENED
   In enforce mode Cordon would have asked for an isolation (Full): the device
   would lose everything but the connection to Defender.
 
 WHY
   For it: the alert is High (policy isolate-high)
-
-WHAT TO DO NEXT
-  Nobody has acted. Judge the alert yourself.
-  If you agree, isolate the device in the portal: open the device page (below)
-  and choose "Isolate device".
 "#,
     );
 }
@@ -56,12 +61,10 @@ Cordon asks whether to isolate laptop-7. Nobody has acted.
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  The policy leaves this to a person. The isolation would be Full: the device
-  would lose everything but the connection to Defender.
-
-WHY
-  For it: the alert is High (policy isolate-high)
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       asks whether to isolate
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   If you agree, have Cordon isolate the device (add --even-so for a server or
@@ -70,6 +73,13 @@ WHAT TO DO NEXT
   Or isolate it in the portal: open the device page (below) and choose
   "Isolate device".
   If you do not agree, there is nothing to undo.
+
+WHAT HAPPENED
+  The policy leaves this to a person. The isolation would be Full: the device
+  would lose everything but the connection to Defender.
+
+WHY
+  For it: the alert is High (policy isolate-high)
 "#,
     );
 }
@@ -85,6 +95,18 @@ Cordon did not isolate laptop-7: the isolation was refused.
 
 High · Suspicious encryption of files
 
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       not isolated (it is a server)
+  Story       incident 1126093 on laptop-7
+
+WHAT TO DO NEXT
+  Nobody has acted, and the alert may still be a real one: look at it now.
+  Cordon was not sure of its facts. Check the doubts above before you act on
+  them.
+  If the device has to be cut off, isolate the device in the portal: open the
+  device page (below) and choose "Isolate device".
+
 WHAT HAPPENED
   Something would be permitted, but a prohibition or a doubt stands against
   it.
@@ -93,13 +115,6 @@ WHY
   For it: the alert is High (policy isolate-high)
   Against it: it is a server (policy no-servers)
   Doubt: the device was read 3 hours ago
-
-WHAT TO DO NEXT
-  Nobody has acted, and the alert may still be a real one: look at it now.
-  Cordon was not sure of its facts. Check the doubts above before you act on
-  them.
-  If the device has to be cut off, isolate the device in the portal: open the
-  device page (below) and choose "Isolate device".
 "#,
     );
 }
@@ -115,12 +130,10 @@ It is unknown whether the isolation of laptop-7 was asked for.
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  The request may or may not have reached Defender. Cordon settles this by
-  reading the device's actions, never by blindly asking again.
-
-WHY
-  For it: the alert is High (policy isolate-high)
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       isolation unknown
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   Do not isolate it again by hand before looking at the device's action
@@ -134,6 +147,13 @@ HOW TO UNDO IT
   isolation".
   As long as the isolation is pending, cancel it in the device's action center
   instead.
+
+WHAT HAPPENED
+  The request may or may not have reached Defender. Cordon settles this by
+  reading the device's actions, never by blindly asking again.
+
+WHY
+  For it: the alert is High (policy isolate-high)
 "#,
     );
 }
@@ -149,12 +169,10 @@ The isolation of laptop-7 timed out: Defender has given up.
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  Usually the device was offline all the time. It is not isolated when it
-  comes back.
-
-WHY
-  For it: the alert is High (policy isolate-high)
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       isolation timed out
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   Treat the device as connected.
@@ -163,6 +181,13 @@ WHAT TO DO NEXT
     cordon isolate 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --reissue --comment "…"
   Or isolate it in the portal (device page, below: "Isolate device") or keep
   it off the network.
+
+WHAT HAPPENED
+  Usually the device was offline all the time. It is not isolated when it
+  comes back.
+
+WHY
+  For it: the alert is High (policy isolate-high)
 "#,
     );
 }
@@ -179,13 +204,10 @@ The isolation of laptop-7 is held: nothing was asked, and the device is
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  A limit, an open breaker or a pause stands against it. It waits for a
-  person, for 24 hours; after that it is given up, and people are told.
-
-WHY
-  For it: the alert is High (policy isolate-high)
-  Held back: the limit of 10 isolations in an hour is reached
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       isolation held
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   Treat the device as connected.
@@ -200,6 +222,14 @@ WHAT TO DO NEXT
     cordon resume --comment "…"
   Then let it go on; it is judged anew:
     cordon held run da637472900382838869_1364969609 --comment "…"
+
+WHAT HAPPENED
+  A limit, an open breaker or a pause stands against it. It waits for a
+  person, for 24 hours; after that it is given up, and people are told.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+  Held back: the limit of 10 isolations in an hour is reached
 "#
         .trim_start()
     );
@@ -214,12 +244,10 @@ Cordon asked for the release of laptop-7, and Defender accepted the request.
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  Accepted is not released: the device has its network back only once its
-  sensor has carried this out.
-
-WHY
-  For it: the alert is High (policy isolate-high)
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       release requested
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   Treat the device as cut off until its release is reported.
@@ -227,6 +255,13 @@ WHAT TO DO NEXT
 HOW TO UNDO IT
   As long as the release is pending, cancel it in the device's action center;
   the device stays cut off.
+
+WHAT HAPPENED
+  Accepted is not released: the device has its network back only once its
+  sensor has carried this out.
+
+WHY
+  For it: the alert is High (policy isolate-high)
 "#
         .trim_start()
     );
@@ -243,12 +278,10 @@ The release of laptop-7 timed out: Defender has given up.
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  Usually the device was offline all the time. It is still cut off when it
-  comes back.
-
-WHY
-  For it: the alert is High (policy isolate-high)
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       release timed out
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   Treat the device as cut off until its release is reported.
@@ -257,6 +290,13 @@ WHAT TO DO NEXT
     cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
   Or in the portal: open the device page (below) and choose "Release from
   isolation".
+
+WHAT HAPPENED
+  Usually the device was offline all the time. It is still cut off when it
+  comes back.
+
+WHY
+  For it: the alert is High (policy isolate-high)
 "#
         .trim_start()
     );
@@ -328,7 +368,7 @@ fn every_state_of_a_release_is_told_in_its_own_word() {
     assert_eq!(cases.each_ref().map(|(state, ..)| *state), STATES);
     for (state, phrase, headline) in cases {
         let mail = mail(&release(state));
-        let subject = format!("[Cordon] High · {phrase} · laptop-7 · Suspicious encryption of files");
+        let subject = format!("[Cordon] 1 High · {phrase} · laptop-7 · Suspicious encryption of files");
         assert_eq!((mail.subject.as_str(), first_line(&mail.text).as_str()), (subject.as_str(), headline));
         let through = matches!(state, EffectState::Released | EffectState::Succeeded);
         assert_eq!(mail.text.contains("laptop-7 is released"), through, "{}", mail.text);
@@ -505,7 +545,7 @@ fn every_state_is_told_in_its_own_word() {
         let mail = mail(&taken(answer, mode, Some(state)));
         assert_eq!(
             mail.subject,
-            format!("[Cordon] High · {phrase} · laptop-7 · Suspicious encryption of files")
+            format!("[Cordon] 1 High · {phrase} · laptop-7 · Suspicious encryption of files")
         );
         assert_eq!(first_line(&mail.text), headline);
         let effect = !matches!(
@@ -524,13 +564,10 @@ Cordon asked for the isolation of laptop-7, and Defender accepted the request.
 
 High · Suspicious encryption of files
 
-WHAT HAPPENED
-  Accepted is not isolated: the device is cut off only once its sensor has
-  carried this out. It will then lose everything but the connection to
-  Defender.
-
-WHY
-  For it: the alert is High (policy isolate-high)
+  Device      laptop-7
+  User        CONTOSO\alice
+  State       isolation requested
+  Story       incident 1126093 on laptop-7
 
 WHAT TO DO NEXT
   Look at the alert and at the device. Do not count on the isolation before it
@@ -544,10 +581,25 @@ HOW TO UNDO IT
   As long as the isolation is pending, cancel it in the device's action center
   instead.
 
+WHAT HAPPENED
+  Accepted is not isolated: the device is cut off only once its sensor has
+  carried this out. It will then lose everything but the connection to
+  Defender.
+
+WHY
+  For it: the alert is High (policy isolate-high)
+
 IN THE PORTAL
   Alert       https://security.microsoft.com/alerts/da637472900382838869_1364969609
   Device      https://security.microsoft.com/machines/1e5bc9d7e413ddd7902c2932e418702b84d0cc07
   Incident    https://security.microsoft.com/incidents/1126093
+
+EVIDENCE
+  Process     winword.exe (process 212) → powershell.exe (process 4312)
+    Command   powershell.exe -nop -Password *** hxxp://evil[.]example/a
+    Folder    C:\Windows\System32
+    SHA-256   aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+  IP address  192.0.2[.]4
 
 DEVICE
   Name        laptop-7
@@ -576,14 +628,6 @@ ALERT
   Created     2026-11-20 10:00:00 UTC
   Last event  2026-11-20 09:58:30 UTC
   As of       2026-11-20 10:01:00 UTC
-
-EVIDENCE
-  Process     powershell.exe (process 4312)
-    Command   powershell.exe -nop -Password *** hxxp://evil[.]example/a
-    Parent    winword.exe (process 212)
-    Folder    C:\Windows\System32
-    SHA-256   aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
-  IP address  192.0.2[.]4
 
 -- 
 Give commands where Cordon runs; for a deployment, add --stack and its name.
@@ -614,9 +658,10 @@ pub(crate) fn say_the_same(mail: &notify::Mail) {
     assert_eq!(squeezed(&visible(&mail.html)), squeezed(&mail.text.replace("\n-- \n", "\n")));
 }
 
-/// What a reader sees of an HTML text, each link followed by where it leads.
+/// What a reader sees of an HTML text below what mailboxes show of it, each link followed by where it leads.
 fn visible(html: &str) -> String {
-    let (_, body) = html.split_once("<body").unwrap();
+    let (_, body) = html.split_once("<div class=\"preview\"").unwrap();
+    let (_, body) = body.split_once("</div").unwrap();
     let mut seen = String::new();
     let mut target = None;
     for (tag, text) in body.split('<').filter_map(|part| part.split_once('>')) {
@@ -627,7 +672,7 @@ fn visible(html: &str) -> String {
         }
         seen += text;
     }
-    [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")]
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
         .into_iter()
         .fold(seen, |seen, (escaped, plain)| seen.replace(escaped, plain))
 }
@@ -681,7 +726,7 @@ fn an_unknown_device_has_no_link_and_says_why() {
     taken.device = DeviceFact::Unknown { why: "the alert names no usable device".into() };
     taken.alert = model::Alert { severity: None, incident_id: None, ..alert() };
     let mail = mail(&taken);
-    assert!(mail.subject.starts_with("[Cordon] No severity · not isolated (it is a server) · laptop-7 ·"));
+    assert!(mail.subject.starts_with("[Cordon] 5 No severity · not isolated (it is a server) · laptop-7 ·"));
     assert!(mail.text.contains("  Unknown     the alert names no usable device\n"), "{}", mail.text);
     let squeezed = mail.text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(squeezed.contains("Cordon does not know the device, so start from the alert"), "{squeezed}");

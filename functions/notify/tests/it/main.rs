@@ -3,11 +3,25 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod delivery;
+mod digests;
+mod graph;
 mod hostile;
+mod http_receiver;
+mod killed;
+mod looks;
 mod mails;
 mod memory;
 mod notices;
+#[cfg(feature = "lambda")]
+mod on_aws;
 mod once;
 mod samples;
+mod slack;
 mod smtp;
 mod smtp_receiver;
+mod smtp_tokens;
+mod stage;
+mod teams;
+mod templates;
+mod webhook;

@@ -55,7 +55,7 @@ Sent by Cordon, automated response for Microsoft Defender for Endpoint
 "#;
     let mail = bare(Topic::Holding);
     assert_eq!(mail.text, expected.trim_start());
-    assert_eq!(mail.subject, "[Cordon] Look now · isolations are held");
+    assert_eq!(mail.subject, "[Cordon] 0 Look now · isolations are held");
 }
 
 #[test]
@@ -65,6 +65,8 @@ Somebody acts with Cordon's app: Defender shows a machine action that Cordon
   did not ask for.
 
 Look now · a machine action that Cordon does not know
+
+  Device      laptop-7
 
 WHAT HAPPENED
   The app's secret may be in other hands. Or a second Cordon uses the same
@@ -96,7 +98,7 @@ NOTICE
     let mail = notice_mail(&notice(Topic::AlienAction));
     let (text, _) = mail.text.split_once("Give commands").unwrap();
     assert_eq!(text, expected.trim_start());
-    assert_eq!(mail.subject, "[Cordon] Look now · a machine action that Cordon does not know · laptop-7");
+    assert_eq!(mail.subject, "[Cordon] 0 Look now · a machine action that Cordon does not know · laptop-7");
     let unnamed = notice_mail(&Notice { device_name: None, ..notice(Topic::AlienAction) });
     assert!(unnamed.subject.ends_with(&format!(" · {DEVICE}")), "{}", unnamed.subject);
 }
@@ -106,79 +108,79 @@ fn every_topic_is_told_in_its_own_words() {
     let cases = [
         (
             Topic::Holding,
-            "Look now · isolations are held",
+            "0 Look now · isolations are held",
             "Cordon holds isolations back: they wait for a person.",
             "cordon held run ALERT_ID",
         ),
         (
             Topic::BreakerOpen,
-            "Look now · breaker open",
+            "0 Look now · breaker open",
             "A breaker has opened: one detector or title wants too many devices isolated.",
             "cordon limits close \"BREAKER\"",
         ),
         (
             Topic::BreakerClosed,
-            "For your information · breaker closed",
+            "9 For your information · breaker closed",
             "A breaker was closed: Cordon isolates again for this detector or title.",
             "cordon held run ALERT_ID",
         ),
         (
             Topic::LimitRaised,
-            "For your information · limits raised",
+            "9 For your information · limits raised",
             "The limits were raised: Cordon may isolate more devices for a while.",
             "cordon limits",
         ),
         (
             Topic::Paused,
-            "Look now · paused",
+            "0 Look now · paused",
             "Cordon is paused: it isolates nothing until a person resumes it.",
             "cordon resume",
         ),
         (
             Topic::Resumed,
-            "For your information · resumed",
+            "9 For your information · resumed",
             "Cordon was resumed: it isolates again.",
             "cordon held",
         ),
         (
             Topic::AlienAction,
-            "Look now · a machine action that Cordon does not know",
+            "0 Look now · a machine action that Cordon does not know",
             "Somebody acts with Cordon's app: Defender shows a machine action that Cordon did not ask for.",
             "cordon resume",
         ),
         (
             Topic::HeldExpired,
-            "Look now · held cases given up",
+            "0 Look now · held cases given up",
             "Cordon gave up isolations that were held: nobody has let them go on in time.",
             "cordon isolate DEVICE_ID --alert ALERT_ID",
         ),
         (
             Topic::Stuck,
-            "Look now · something is stuck",
+            "0 Look now · something is stuck",
             "Something in Cordon does not move on as it should.",
             "cordon dead-letters",
         ),
         (
             Topic::ReleaseSoon,
-            "For your information · about to be released",
+            "9 For your information · about to be released",
             "Cordon is about to release a device: its time of isolation is nearly over.",
             "",
         ),
         (
             Topic::StillIsolated,
-            "Look now · still isolated after its release",
+            "0 Look now · still isolated after its release",
             "The release of a device was reported as done, and yet it seems to be isolated.",
             "",
         ),
         (
             Topic::LateAlerts,
-            "Look now · alerts were found late",
+            "0 Look now · alerts were found late",
             "Cordon found alerts late: they became visible after the time in which it looks for them.",
             "cordon explain ALERT_ID",
         ),
         (
             Topic::ClockWrong,
-            "Look now · the clock is wrong",
+            "0 Look now · the clock is wrong",
             "The clock where Cordon runs and Defender's are more than five minutes apart.",
             "cordon status",
         ),
@@ -200,42 +202,42 @@ fn an_order_is_told_in_the_words_of_its_state() {
         (
             Effect::Isolate,
             Succeeded,
-            "For your information · isolation succeeded",
+            "9 For your information · isolation succeeded",
             "laptop-7 is isolated: Defender reports that the isolation succeeded.",
             "cordon release",
         ),
         (
             Effect::Isolate,
             TimedOut,
-            "Look now · isolation timed out",
+            "0 Look now · isolation timed out",
             "The isolation of laptop-7 timed out: Defender has given up.",
             "cordon isolate",
         ),
         (
             Effect::Release,
             Requested,
-            "For your information · release requested",
+            "9 For your information · release requested",
             "Cordon asked for the release of laptop-7, and Defender accepted the request.",
             "",
         ),
         (
             Effect::Release,
             Pending,
-            "For your information · release pending",
+            "9 For your information · release pending",
             "The release of laptop-7 is still pending: it is not known to have its network back.",
             "",
         ),
         (
             Effect::Release,
             Failed,
-            "Look now · release failed",
+            "0 Look now · release failed",
             "The release of laptop-7 failed.",
             "cordon release",
         ),
         (
             Effect::Release,
             Released,
-            "For your information · released",
+            "9 For your information · released",
             "laptop-7 is released: Defender reports that its isolation has ended.",
             "cordon isolate",
         ),

@@ -37,7 +37,7 @@ fn notify(channels: &[policy::Channel]) -> (Notify, Arc<Memory>, Tally) {
 }
 
 /// The subject and every part of a letter that people read, links among them.
-fn read(letter: &[u8]) -> String {
+pub(crate) fn read(letter: &[u8]) -> String {
     let message = mail_parser::MessageParser::default().parse(letter).unwrap();
     let texts = (0..message.text_body_count()).filter_map(|part| message.body_text(part));
     let pages = (0..message.html_body_count()).filter_map(|part| message.body_html(part));
@@ -55,10 +55,6 @@ async fn again(notify: &Notify) -> String {
     }
 }
 
-async fn done(notify: &Notify) {
-    assert_eq!(notify.handle(envelope(requested()), now()).await, Disposition::Done);
-}
-
 #[tokio::test]
 async fn a_failing_channel_neither_blocks_nor_repeats_the_others() {
     let base = tempfile::tempdir().unwrap();
@@ -73,10 +69,14 @@ async fn a_failing_channel_neither_blocks_nor_repeats_the_others() {
     assert_eq!(receiver.received().len(), 1);
 
     fs::remove_file(&path).unwrap();
-    done(&notify).await;
-    done(&notify).await;
+    let why = again(&notify).await;
+    assert!(why.contains("it rests after 1 failure(s)"), "{why}");
+    let later = now().checked_add(jiff::SignedDuration::from_secs(30)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(notify.handle(envelope(requested()), later).await, Disposition::Done);
+    }
     assert_eq!((receiver.received().len(), files(&path).len()), (1, 1));
-    assert_eq!((tally.get(Count::NotificationsSent), tally.get(Count::NotificationsFailed)), (2, 3));
+    assert_eq!((tally.get(Count::NotificationsSent), tally.get(Count::NotificationsFailed)), (2, 1));
     let id = envelope(requested()).id;
     assert_eq!(memory.keys(), [format!("told#{id}#folder"), format!("told#{id}#mail")]);
 }
@@ -184,29 +184,6 @@ async fn what_nobody_is_to_be_told_is_not_told() {
     quiet.decision.tell = false;
     assert_eq!(notify.handle(envelope(quiet), now()).await, Disposition::Done);
     assert!(!path.exists() && memory.keys().is_empty());
-}
-
-#[tokio::test]
-async fn a_channel_that_fails_is_tried_for_a_day_and_ever_more_rarely() {
-    let base = tempfile::tempdir().unwrap();
-    let file = base.path().join("out");
-    fs::write(&file, "a file where the folder should be").unwrap();
-    let (notify, ..) = notify(&[folder(&file)]);
-    let begun = envelope(requested()).occurred_at;
-    let mut waits = Vec::new();
-    for minutes in [0, 10, 600] {
-        let now = begun + jiff::SignedDuration::from_mins(minutes);
-        match notify.handle(envelope(requested()), now).await {
-            Disposition::Defer { until, .. } => waits.push(until.duration_since(now).as_secs()),
-            other => panic!("should be tried again: {other:?}"),
-        }
-    }
-    assert_eq!(waits, [30, 150, 900]);
-    let a_day_later = begun + jiff::SignedDuration::from_hours(24);
-    match notify.handle(envelope(requested()), a_day_later).await {
-        Disposition::Reject { reason } => assert!(reason.contains("24 h"), "{reason}"),
-        other => panic!("should be set aside: {other:?}"),
-    }
 }
 
 #[tokio::test]

@@ -4,13 +4,15 @@ use crate::{
     memory::Memory,
     samples::{PORTAL, envelope, now, requested},
     smtp_receiver::{Encryption, Manners, Receiver},
+    smtp_tokens::Log,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use credentials::{Problems, Vars};
 use mail_parser::MessageParser;
 use notify::{Channel, open};
 use policy::{ChannelKind, SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings};
-use ports::{Disposition, Tally};
-use std::path::PathBuf;
+use ports::{Disposition, Fault, Tally, Unsent};
+use std::{path::PathBuf, time::Duration};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -86,7 +88,7 @@ async fn a_letter_arrives_with_its_headers_and_both_parts() {
     let message = envelope(requested());
     assert_eq!(
         letter.subject().unwrap(),
-        "[Cordon] High · isolation requested · laptop-7 · Suspicious encryption of files"
+        "[Cordon] 1 High · isolation requested · laptop-7 · Suspicious encryption of files"
     );
     assert_eq!(letter.message_id().unwrap(), format!("{}@example.com", message.id));
     assert_eq!(letter.date().unwrap().to_rfc3339(), "2026-11-20T10:01:00Z");
@@ -166,12 +168,93 @@ async fn a_refused_login_names_the_variable_and_never_the_password() {
     }
 }
 
+/// Sends a sample over this channel; the error is what the channel says.
+async fn sent(settings: Settings) -> Result<(), Unsent> {
+    let channels = opened(settings.named("mail"), &[("CORDON_SMTP_PASSWORD", PASSWORD)]).unwrap();
+    crate::http_receiver::sent(channels.first().unwrap()).await
+}
+
 #[tokio::test]
 async fn a_refused_address_is_told_in_the_servers_words() {
     let manners = Manners { to_recipients: "550 5.1.1 no such user", ..Manners::default() };
     let receiver = Receiver::start(manners).await;
-    let why = tell(Settings::plain(&receiver)).await.unwrap_err();
+    let why = sent(Settings::plain(&receiver)).await.unwrap_err().why;
     assert!(why.contains("550") && why.contains("no such user") && why.contains("from and to"), "{why}");
+}
+
+#[tokio::test]
+async fn one_address_that_is_refused_does_not_keep_the_letter_from_the_others() {
+    for answer in ["550 5.1.1 no such user", "452 4.2.2 mailbox full"] {
+        let but: &'static [(&str, &str)] = Vec::leak(vec![("soc@example.com", answer)]);
+        let receiver = Receiver::start(Manners { but, ..Manners::default() }).await;
+        let (log, _guard) = Log::listen();
+        sent(Settings::plain(&receiver)).await.unwrap();
+        let said = log.text();
+        let (code, words) = answer.split_once(' ').unwrap();
+        for expected in ["WARN", "soc@example.com", code, words] {
+            assert!(said.contains(expected), "{expected} in {said}");
+        }
+        assert!(!said.contains("zoe@example.com"), "{said}");
+        let [received] = receiver.received().try_into().unwrap();
+        assert_eq!(received.to, ["zoe@example.com"]);
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_is_taken_one_that_may_be_taken_later_is_waited_for() {
+    let but = &[("soc@example.com", "550 5.1.1 no such user"), ("zoe@example.com", "450 4.2.0 greylisted")];
+    let receiver = Receiver::start(Manners { but, ..Manners::default() }).await;
+    let unsent = sent(Settings::plain(&receiver)).await.unwrap_err();
+    assert_eq!(unsent.fault, Fault::Channel, "{unsent:?}");
+    assert!(unsent.why.contains("greylisted"), "{unsent:?}");
+    assert!(receiver.received().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_is_this_letter_and_everything_else_is_the_channel() {
+    let usual = Manners::default;
+    let cases = [
+        (Manners { to_sender: "552 5.3.4 too big", ..usual() }, Fault::Message),
+        (Manners { to_recipients: "550 5.7.1 not here", ..usual() }, Fault::Message),
+        (Manners { to_letters: "554 5.7.1 spam", ..usual() }, Fault::Message),
+        (Manners { to_sender: "530 5.7.0 log in first", ..usual() }, Fault::Channel),
+        (Manners { to_sender: "451 4.3.0 later", ..usual() }, Fault::Channel),
+        (Manners { to_recipients: "421 4.3.2 closing", ..usual() }, Fault::Channel),
+        (Manners { to_recipients: "450 4.2.0 greylisted", ..usual() }, Fault::Channel),
+        (Manners { to_letters: "452 4.3.1 disk full", ..usual() }, Fault::Channel),
+    ];
+    for (manners, fault) in cases {
+        let receiver = Receiver::start(manners).await;
+        let unsent = sent(Settings::plain(&receiver)).await.unwrap_err();
+        assert_eq!((unsent.fault, unsent.after), (fault, None), "{unsent:?}");
+        assert!(receiver.received().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_takes_ten_seconds_and_no_more() {
+    let receiver = Receiver::start(Manners { says_nothing: true, ..Manners::default() }).await;
+    tokio::time::pause();
+    let told = sent(Settings::plain(&receiver));
+    let unsent = tokio::time::timeout(Duration::from_millis(10_500), told).await.unwrap().unwrap_err();
+    assert_eq!(unsent.fault, Fault::Channel);
+    assert!(unsent.why.contains("did not answer in 10 s"), "{unsent:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_back_what_it_was_sent_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    for methods in ["PLAIN", "LOGIN"] {
+        let to_recipients = "550 5.7.1 no";
+        let manners = Manners { methods, to_recipients, echoes: true, ..with(Encryption::Implicit) };
+        let receiver = Receiver::start(manners).await;
+        let why = sent(encrypted(&receiver, SmtpSecurity::Tls, &folder)).await.unwrap_err().why;
+        let as_sent =
+            [format!("\0cordon\0{PASSWORD}"), PASSWORD.to_owned()].map(|text| STANDARD.encode(text));
+        let hidden = as_sent.iter().map(String::as_str).chain([PASSWORD]);
+        assert!(hidden.into_iter().all(|hidden| !why.contains(hidden)), "{why}");
+        assert!(why.contains("did not take the letter"), "{why}");
+    }
 }
 
 #[tokio::test]
@@ -196,7 +279,9 @@ async fn what_is_wrong_with_the_settings_is_said_when_opening() {
     let elsewhere = Settings { host: "mail.example.com", ..plain() }.named("mail");
     assert!(opened(elsewhere, &[]).unwrap_err().contains("this machine only"));
     let no_password = Settings { login: true, ..plain() }.named("mail");
-    assert!(opened(no_password, &[]).unwrap_err().starts_with("channel `mail`: CORDON_SMTP_PASSWORD is not set"));
+    assert!(
+        opened(no_password, &[]).unwrap_err().starts_with("channel `mail`: CORDON_SMTP_PASSWORD is not set")
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let with_ca = |ca_file: PathBuf| {

@@ -4,6 +4,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use simulator::TokenEndpoint;
 use std::sync::{Arc, Mutex};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
@@ -17,12 +18,20 @@ pub(crate) struct Manners {
     pub(crate) encryption: Encryption,
     /// The login that it wants; none for nobody's.
     pub(crate) login: Option<(&'static str, &'static str)>,
+    /// Whose access tokens it takes instead, for that user.
+    pub(crate) tokens: Option<(&'static str, Arc<TokenEndpoint>)>,
     /// What it offers after AUTH.
     pub(crate) methods: &'static str,
     /// Says back what it was sent, where it refuses a login.
     pub(crate) echoes: bool,
-    /// The answer to every recipient.
+    pub(crate) to_sender: &'static str,
+    /// The answer to every recipient but these, each with an answer of its own.
     pub(crate) to_recipients: &'static str,
+    pub(crate) but: &'static [(&'static str, &'static str)],
+    /// The answer to a whole letter; one that begins with another digit than 2 takes none.
+    pub(crate) to_letters: &'static str,
+    /// It takes the connection, and never says a word.
+    pub(crate) says_nothing: bool,
     pub(crate) hangs_up_after_data: bool,
 }
 
@@ -31,9 +40,14 @@ impl Default for Manners {
         Manners {
             encryption: Encryption::None,
             login: None,
+            tokens: None,
             methods: "PLAIN LOGIN",
             echoes: false,
+            to_sender: "250 fine",
             to_recipients: "250 fine",
+            but: &[],
+            to_letters: "250 taken",
+            says_nothing: false,
             hangs_up_after_data: false,
         }
     }
@@ -122,6 +136,11 @@ struct Session {
 
 impl Session {
     async fn serve(&self, stream: TcpStream, acceptor: TlsAcceptor) -> std::io::Result<()> {
+        if self.manners.says_nothing {
+            let mut stream = BufReader::new(stream);
+            while self.hear(&mut stream, false).await?.is_some() {}
+            return Ok(());
+        }
         if self.manners.encryption == Encryption::Implicit {
             let mut stream = BufReader::new(acceptor.accept(stream).await?);
             return self.talk(&mut stream, true, true).await.map(|_| ());
@@ -144,8 +163,8 @@ impl Session {
         if greet {
             say(stream, "220 receiver").await?;
         }
-        let mut logged_in = self.manners.login.is_none();
-        let mut to = Vec::new();
+        let mut logged_in = self.manners.login.is_none() && self.manners.tokens.is_none();
+        let (mut to, mut sent) = (Vec::new(), String::new());
         loop {
             let Some(line) = self.hear(stream, encrypted).await? else { return Ok(false) };
             let verb = line.split(' ').next().unwrap().to_ascii_uppercase();
@@ -167,27 +186,32 @@ impl Session {
                 }
                 "AUTH" => {
                     let login = self.login(stream, &line, encrypted).await?;
-                    logged_in = self
-                        .manners
-                        .login
-                        .is_some_and(|(user, password)| login == (user.into(), password.into()));
+                    logged_in = self.is_let_in(&login);
                     match (logged_in, self.manners.echoes) {
                         (true, _) => say(stream, "235 welcome").await?,
                         (false, false) => say(stream, "535 no").await?,
                         (false, true) => say(stream, &format!("535 not `{login:?}` ({line})")).await?,
                     }
+                    sent = line;
                 }
-                "MAIL" if logged_in => say(stream, "250 fine").await?,
+                "MAIL" if logged_in => say(stream, &self.answer(self.manners.to_sender, &sent)).await?,
                 "RCPT" if logged_in => {
-                    to.push(line.trim_start_matches("RCPT TO:<").trim_end_matches('>').to_owned());
-                    say(stream, self.manners.to_recipients).await?;
+                    let address = line.trim_start_matches("RCPT TO:<").trim_end_matches('>');
+                    let other = self.manners.but.iter().find(|(other, _)| *other == address);
+                    let answer = other.map_or(self.manners.to_recipients, |(_, answer)| answer);
+                    if answer.starts_with('2') {
+                        to.push(address.to_owned());
+                    }
+                    say(stream, &self.answer(answer, &sent)).await?;
                 }
                 "DATA" if logged_in => {
                     say(stream, "354 go on").await?;
                     let content = self.content(stream).await?;
                     let received = Received { encrypted, to: std::mem::take(&mut to), content };
-                    self.received.lock().unwrap().push(received);
-                    say(stream, "250 taken").await?;
+                    if self.manners.to_letters.starts_with('2') {
+                        self.received.lock().unwrap().push(received);
+                    }
+                    say(stream, &self.answer(self.manners.to_letters, &sent)).await?;
                     if self.manners.hangs_up_after_data {
                         return Ok(false);
                     }
@@ -199,6 +223,21 @@ impl Session {
                 _ => say(stream, "530 not like this").await?,
             }
         }
+    }
+
+    fn is_let_in(&self, (user, proof): &(String, String)) -> bool {
+        match (&self.manners.tokens, self.manners.login) {
+            (Some((known, endpoint)), _) => {
+                user == known && endpoint.with(|grants| grants.good.contains(proof))
+            }
+            (None, Some((known, password))) => user == known && proof == password,
+            (None, None) => false,
+        }
+    }
+
+    /// An answer; a rude server adds what it was sent to log in by.
+    fn answer(&self, answer: &str, sent: &str) -> String {
+        if self.manners.echoes { format!("{answer} ({sent})") } else { answer.to_owned() }
     }
 
     async fn hear<S: Stream>(
@@ -229,11 +268,32 @@ impl Session {
             let mut parts = decoded.split('\0').skip(1).map(str::to_owned);
             return Ok((parts.next().unwrap(), parts.next().unwrap()));
         }
+        if let Some(initial) = line.strip_prefix("AUTH XOAUTH2 ") {
+            return self.by_token(stream, &decode(initial), encrypted).await;
+        }
         say(stream, &format!("334 {}", STANDARD.encode("Username:"))).await?;
         let user = self.hear(stream, encrypted).await?.unwrap();
         say(stream, &format!("334 {}", STANDARD.encode("Password:"))).await?;
         let password = self.hear(stream, encrypted).await?.unwrap();
         Ok((decode(&user), decode(&password)))
+    }
+
+    /// As Outlook and Gmail do it: the reason first, and the code once the client has answered that with an empty line.
+    async fn by_token<S: Stream>(
+        &self,
+        stream: &mut BufReader<S>,
+        said: &str,
+        encrypted: bool,
+    ) -> std::io::Result<(String, String)> {
+        let rest = said.strip_prefix("user=").unwrap().strip_suffix("\u{1}\u{1}").unwrap();
+        let (user, token) = rest.split_once("\u{1}auth=Bearer ").unwrap();
+        let login = (user.to_owned(), token.to_owned());
+        if !self.is_let_in(&login) {
+            let why = STANDARD.encode(r#"{"status":"400","schemes":"Bearer"}"#);
+            say(stream, &format!("334 {why}")).await?;
+            assert_eq!(self.hear(stream, encrypted).await?.as_deref(), Some(""));
+        }
+        Ok(login)
     }
 
     async fn content<S: Stream>(&self, stream: &mut BufReader<S>) -> std::io::Result<Vec<u8>> {

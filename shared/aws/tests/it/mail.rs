@@ -3,7 +3,7 @@
 use crate::{emulator, unused};
 use aws::SesMail;
 use aws_sdk_sesv2::Client;
-use ports::MailBackend;
+use ports::{Fault, MailBackend};
 
 #[tokio::test]
 async fn a_letter_goes_out_from_a_verified_address_only() {
@@ -15,7 +15,9 @@ async fn a_letter_goes_out_from_a_verified_address_only() {
     let mail = SesMail::new(&config);
     let to = ["soc@example.com".to_owned()];
     let refused = mail.send(&from, &to, letter.clone().into_bytes()).await.unwrap_err();
-    assert!(refused.contains("SES did not take") && refused.contains("not verified"), "{refused}");
+    assert_eq!(refused.fault, Fault::Channel, "every other letter would fare the same: {refused:?}");
+    let why = refused.why;
+    assert!(why.contains("SES did not take") && why.contains("not verified"), "{why}");
 
     Client::new(&config).create_email_identity().email_identity(&from).send().await.unwrap();
     mail.send(&from, &to, letter.into_bytes()).await.unwrap();

@@ -21,6 +21,7 @@ mod queue;
 mod secrets;
 mod stack;
 mod state;
+mod topics;
 
 /// The emulator, and never an account: endpoint and credentials are set here.
 async fn emulator() -> SdkConfig {

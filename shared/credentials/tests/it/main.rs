@@ -7,6 +7,7 @@ use credentials::{Calls, Connection, Problems, TokenError, Tokens, Vars, http_cl
 use jiff::{SignedDuration, Timestamp};
 use simulator::{Fault, FaultKind, Simulator, World};
 
+mod grants;
 mod kept;
 
 const WRONG_SECRET: &str = "hunter2-wrong-secret";

@@ -1,11 +1,8 @@
 //! How a bad playbook is refused: every fault at once, each with its place and a way out.
 
-use crate::{SETTINGS, Story, own, shipped_file};
-use policy::{
-    Channel, ChannelKind, Playbook, Problems, SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings,
-    Texts,
-};
-use std::path::{Path, PathBuf};
+use crate::{SETTINGS, Story, channels::smtp, own, shipped_file};
+use policy::{Playbook, Problems, Texts};
+use std::path::Path;
 
 fn faults(settings: &str, policy: &str, assets: &str) -> Vec<String> {
     match Playbook::parse(&Texts { playbook: settings, policy, assets, guarantees: "" }) {
@@ -14,19 +11,19 @@ fn faults(settings: &str, policy: &str, assets: &str) -> Vec<String> {
     }
 }
 
-fn settings_alone(playbook: &str) -> Result<Playbook, Problems> {
+pub(crate) fn settings_alone(playbook: &str) -> Result<Playbook, Problems> {
     Playbook::parse(&Texts { playbook, ..Texts::default() })
 }
 
 /// The one fault of some settings, with the line it is about and a hint.
-fn whole_fault(settings: &str) -> String {
+pub(crate) fn whole_fault(settings: &str) -> String {
     let mut found = faults(settings, "", "");
     assert_eq!(found.len(), 1, "{found:#?}");
     found.remove(0)
 }
 
 /// The one fault of some settings, in a sentence.
-fn fault(settings: &str) -> String {
+pub(crate) fn fault(settings: &str) -> String {
     first_line(&whole_fault(settings))
 }
 
@@ -134,113 +131,6 @@ fn a_bad_value_says_what_a_good_one_is() {
     }
     let comment = format!("[isolation]\ncomment = \"{}\"", "x".repeat(201));
     assert_eq!(fault(&comment), "playbook.toml:2:11: `comment` must have at most 200 characters");
-}
-
-#[test]
-fn two_channels_cannot_share_a_name() {
-    let folder = "[[channels]]\nname = \"x\"\nkind = \"folder\"\npath = \"p\"\n";
-    assert_eq!(fault(&folder.repeat(2)), "playbook.toml:6:8: there are two channels called `x`");
-}
-
-fn smtp(more: &str) -> String {
-    format!(
-        "[[channels]]\nname = \"m\"\nkind = \"smtp\"\nfrom = \"c@example.com\"\nto = [\"s@example.com\"]\n{more}"
-    )
-}
-
-#[test]
-fn a_mail_channel_needs_little() {
-    let cases = [
-        ("host = \"mail.example.com\"", SmtpSecurity::Starttls, 587),
-        ("host = \"mail.example.com\"\nsecurity = \"tls\"", SmtpSecurity::Tls, 465),
-        ("host = \"localhost\"\nsecurity = \"plain\"", SmtpSecurity::Plain, 25),
-        ("host = \"127.0.0.1\"\nsecurity = \"plain\"\nport = 2525", SmtpSecurity::Plain, 2525),
-        ("host = \"::1\"\nsecurity = \"plain\"", SmtpSecurity::Plain, 25),
-    ];
-    for (more, security, port) in cases {
-        let playbook = settings_alone(&smtp(more)).unwrap_or_else(|problems| panic!("{problems}"));
-        let ChannelKind::Smtp(found) = &playbook.settings.channels[0].kind else {
-            panic!("{:?}", playbook.settings.channels)
-        };
-        assert_eq!((found.security, found.port), (security, port), "{more}");
-    }
-    let full = smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"CORDON_SMTP\"\nca_file = \"/ca.pem\"");
-    let playbook = settings_alone(&full).unwrap();
-    let password = SecretName { env: Some("CORDON_SMTP".into()), field: None };
-    let expected = SmtpSettings {
-        host: "m".into(),
-        port: 587,
-        security: SmtpSecurity::Starttls,
-        login: Some(SmtpLogin { username: "u".into(), proof: SmtpProof::Password(password) }),
-        from: "c@example.com".into(),
-        to: vec!["s@example.com".into()],
-        ca_file: Some(PathBuf::from("/ca.pem")),
-    };
-    let expected = Channel::new("m", ChannelKind::Smtp(Box::new(expected)));
-    assert_eq!(playbook.settings.channels, [expected]);
-}
-
-#[test]
-fn mail_never_goes_unprotected_to_another_machine() {
-    for host in ["mail.example.com", "10.0.0.1", "localhost.example.com", "127.0.0.1.example.com"] {
-        let found = fault(&smtp(&format!("host = \"{host}\"\nsecurity = \"plain\"")));
-        assert!(
-            found.starts_with(
-                "playbook.toml:6:8: `security` = \"plain\" is for a server on this machine only"
-            ),
-            "{found}"
-        );
-    }
-}
-
-#[test]
-fn a_password_is_never_written_in_the_playbook_nor_shown() {
-    let found = whole_fault(&smtp("host = \"m\"\nusername = \"u\"\npassword = \"hunter2\""));
-    assert_eq!(
-        found,
-        "playbook.toml:8:12: `password` is never written here: name the environment variable that holds it in \
-         `password_env`\n 8 | password = …\n   |            ^"
-    );
-    let found = whole_fault(&smtp("host = \"m\"\nusername = \"u\"\npassword_env = \"hunter2!\""));
-    assert!(
-        found.contains("must be the name of an environment variable") && !found.contains("hunter2"),
-        "{found}"
-    );
-}
-
-#[test]
-fn half_a_login_is_no_login() {
-    let found = fault(&smtp("host = \"m\"\npassword_env = \"P\""));
-    assert_eq!(found, "playbook.toml:7:16: `password_env` needs a `username` to go with it");
-    let found = fault(&smtp("host = \"m\"\nusername = \"u\""));
-    assert!(found.contains("`username` needs a `password_env`"), "{found}");
-}
-
-#[test]
-fn a_mail_channel_that_reaches_nobody_is_refused() {
-    let channel = |to: &str| {
-        format!("[[channels]]\nname = \"m\"\nkind = \"smtp\"\nhost = \"m\"\nfrom = \"c@example.com\"\n{to}")
-    };
-    for nobody in ["", "to = []"] {
-        assert!(fault(&channel(nobody)).contains("`to` is missing"), "{nobody}");
-    }
-    for bad in ["soc", "a@b@c", "@b", "a@"] {
-        assert_eq!(
-            fault(&channel(&format!("to = [\"{bad}\"]"))),
-            format!("playbook.toml:6:7: `{bad}` is not a mail address")
-        );
-    }
-    let found = fault(&channel("to = [\"a@b\\r\\nBcc: x\"]"));
-    assert!(found.contains("must be a text on one line"), "{found}");
-    for bad in ["m:x/y", "m y", "http://m"] {
-        assert!(fault(&smtp(&format!("host = \"{bad}\""))).contains("is not a host"), "{bad}");
-    }
-    for bad in ["0", "70000", "\"25\"", "-1"] {
-        assert!(
-            fault(&smtp(&format!("host = \"m\"\nport = {bad}"))).contains("between 1 and 65535"),
-            "{bad}"
-        );
-    }
 }
 
 #[test]

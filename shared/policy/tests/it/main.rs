@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 mod cases;
+mod channels;
 mod decisions;
 mod faults;
 mod reasoning;

@@ -273,7 +273,10 @@ impl<'a> Evidence<'a> {
                 let told: Option<Stored<Told>> = self.state.get(&key, self.now).await.unwrap();
                 let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
                 let word: String = message.as_str().chars().map(plain).take(60).collect();
-                let lies_there = mails.iter().any(|name| name.contains(&word));
+                let by_digest =
+                    told.as_ref().is_some_and(|told| told.value.subject.starts_with("in the digest of"));
+                let lies_there =
+                    mails.iter().any(|name| name.contains(&word) || (by_digest && name.contains("-digest-")));
                 if (told.is_none() || !lies_there) && !self.dead.iter().any(|dead| dead.body.contains(id)) {
                     verdict.wrong.push(format!("{id}: nobody was told of {case:#?}"));
                 }
