@@ -395,9 +395,7 @@ impl Scene {
 fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path) -> (Host, Calls, TenantId) {
     let connection = connection(&simulator.url(), &setup.vars);
     let mut problems = Problems::default();
-    let kind = ChannelKind::Folder { path: folder.join("mail") };
-    // Each mail is counted.
-    let channel = Channel { digest_after: None, ..Channel::new("mail", kind) };
+    let channel = Channel::new("mail", ChannelKind::Folder { path: folder.join("mail") });
     let channels = notify::open(&[channel], &Vars::default(), None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     let (reader, responder, calls) = connect(&connection, Arc::new(Hurried(simulator.clone()))).unwrap();

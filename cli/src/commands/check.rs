@@ -73,6 +73,8 @@ struct Report {
     devices: Option<BTreeMap<&'static str, usize>>,
     asset_lists: Vec<String>,
     channels: Vec<String>,
+    /// The template's parameters without which the channels cannot be opened on AWS.
+    deploy_with: Vec<String>,
     /// What stands between observing and enforcing, a sentence each, and whether it is as it should be.
     to_enforce: Vec<Step>,
     attention: Vec<String>,
@@ -384,9 +386,28 @@ fn about_playbook(
     if report.channels.is_empty() {
         report.attention.push("playbook.toml: no `[[channels]]`: nobody is told anything".to_owned());
     }
+    if host == HostKind::Aws {
+        report.deploy_with = parameters(&playbook.settings.channels);
+    }
     if let Some(example) = policy::taken_by_none(&playbook.settings.channels, host) {
         report.channels.push(format!("all of them get what none takes, such as `{example}`"));
     }
+}
+
+/// What the channels need of a deployment.
+fn parameters(channels: &[Channel]) -> Vec<String> {
+    let mut fields: Vec<&str> = channels
+        .iter()
+        .flat_map(|channel| channel.secrets())
+        .filter_map(|secret| secret.field.as_deref())
+        .collect();
+    fields.sort_unstable();
+    fields.dedup();
+    let secret = (!fields.is_empty())
+        .then(|| format!("ChannelsSecret=create, and its value with the fields {}", fields.join(", ")));
+    let topic = channels.iter().any(|channel| matches!(channel.kind, ChannelKind::Sns));
+    let topic = topic.then(|| "NotifyTopicArn=the topic of the sns channel".to_owned());
+    secret.into_iter().chain(topic).collect()
 }
 
 /// A channel's name, and whether it exists on this host.
@@ -463,6 +484,9 @@ fn print(report: &Report) {
     }
     show::line(&format!("asset lists  {}", or_none(&report.asset_lists)));
     show::line(&format!("channels     {}", or_none(&report.channels)));
+    if !report.deploy_with.is_empty() {
+        show::line(&format!("deploy with  {}", report.deploy_with.join("; ")));
+    }
     if report.devices.is_some() {
         show::line(&format!("reader       {}", roles(&report.reader_roles)));
     }

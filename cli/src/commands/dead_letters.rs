@@ -12,7 +12,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use model::one_line;
-use ports::{DeadLetter, Dropped, Expect, QueueError, RedriveError, Write};
+use ports::{DeadLetter, Dropped, Expect, MAX_COMMIT, QueueError, QueueName, RedriveError, Telling, Write};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -299,6 +299,13 @@ impl Redrive {
         let mut done = Done::default();
         let mut attention = Vec::new();
         for letter in letters {
+            if letter.queue == QueueName::ActionsTaken {
+                let now = clock::now();
+                let writes = Telling::forgetting(&desk.state, &desk.tenant, &letter.body, now).await?;
+                for some in writes.chunks(MAX_COMMIT) {
+                    desk.must_commit(some, now).await?;
+                }
+            }
             match desk.queue.redrive(letter.queue, &letter.id, clock::now()).await {
                 Ok(true) => done.redriven.push(letter.id),
                 // Somebody else was faster.

@@ -85,9 +85,7 @@ impl Demo {
             simulator.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut problems = Problems::default();
         let connection = credentials::Connection::from_vars(&vars, None, &mut problems);
-        // Without digests: whoever tries it out wants to see one mail for each message.
-        let folder = ChannelKind::Folder { path: self.mail.clone() };
-        let folder = Channel { digest_after: None, ..Channel::new("demo", folder) };
+        let folder = Channel::new("demo", ChannelKind::Folder { path: self.mail.clone() });
         let channels = notify::open(&[folder], &vars, None, &mut problems);
         let Some(connection) = connection.filter(|_| problems.is_empty()) else {
             return Err(problems.iter().collect::<Vec<_>>().join("; ").into());

@@ -120,7 +120,8 @@ fn print(rows: &[Row], now: Timestamp) {
     }
     for row in rows {
         let name = one_line(row.name.as_deref().unwrap_or("without a name"), 80);
-        show::line(&format!("{name}  {}", row.device));
+        // The id first: no line of ours begins with a stranger's word.
+        show::line(&format!("{}  {name}", row.device));
         let ago = show::span(now.duration_since(row.since));
         show::line(&format!("  {}, since {} ({ago})", row.stands, show::time(row.since)));
         details(row).iter().for_each(|line| show::line(&format!("  {line}")));

@@ -313,7 +313,7 @@ fn kind(kind: &ChannelKind) -> &'static str {
         ChannelKind::Graph(_) => "graph",
         ChannelKind::Teams { .. } => "teams",
         ChannelKind::Slack { .. } => "slack",
-        ChannelKind::Sns { .. } => "sns",
+        ChannelKind::Sns => "sns",
         ChannelKind::Webhook { .. } => "webhook",
     }
 }
@@ -328,7 +328,7 @@ fn look(kind: &ChannelKind) -> String {
         ChannelKind::Ses { to } => mailbox(&to.join(", ")),
         ChannelKind::Teams { .. } => IN_TEAMS.to_owned(),
         ChannelKind::Slack { .. } => "Look into the Slack channel of the webhook.".to_owned(),
-        ChannelKind::Sns { .. } => IN_SNS.to_owned(),
+        ChannelKind::Sns => IN_SNS.to_owned(),
         ChannelKind::Webhook { .. } => "Look at what the program behind it has made of it.".to_owned(),
     }
 }

@@ -141,7 +141,7 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
         cut_off: CutOff { by_cordon, by_others: cut_off.len().saturating_sub(by_cordon) },
         held: holding(&held::all(desk, now).await?),
         dead_letters: dead.map(|(queue, letters)| (queue.as_str(), letters.len())).collect(),
-        failing_channels: failing_channels(desk, now).await?,
+        failing_channels: failing_channels(at, desk, now).await?,
         queues: depths(desk, now)?,
         limits: View::read(at, desk, now).await?,
         roles: None,
@@ -161,6 +161,15 @@ fn mode(at: &At<'_>, desk: &Desk) -> (Option<Mode>, String) {
             Err(_) => (None, "the playbook (CORDON_PLAYBOOK) cannot be read here".to_owned()),
         },
     }
+}
+
+/// The names of the channels; none where the playbook that holds cannot be read here.
+fn channels(at: &At<'_>, desk: &Desk) -> Option<Vec<String>> {
+    if desk.deployed.is_some() {
+        return None;
+    }
+    let settings = policy::Settings::read(&playbook_folder(at.vars)).ok()?;
+    Some(settings.channels.into_iter().map(|channel| channel.name).collect())
 }
 
 /// The last failures that no success has followed, and those of the last hour.
@@ -183,11 +192,18 @@ async fn troubles(
     Ok(troubles)
 }
 
-async fn failing_channels(desk: &Desk, now: Timestamp) -> Result<Vec<FailingChannel>, StateError> {
+/// The channels that fail, but for those that nobody is told by any more: such a row stays for a month.
+async fn failing_channels(
+    at: &At<'_>,
+    desk: &Desk,
+    now: Timestamp,
+) -> Result<Vec<FailingChannel>, StateError> {
+    let playbook = channels(at, desk);
+    let is_there = |name: &str| playbook.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
     let partition = ChannelRow::partition(&desk.tenant);
     let rows = desk.state.query_all::<ChannelRow>(&partition, "channel#", now).await?.into_iter();
     let failing = |row: ChannelRow| {
-        let failing = row.failing?;
+        let failing = row.failing.filter(|_| is_there(&row.channel))?;
         Some(FailingChannel { channel: row.channel, failing })
     };
     Ok(rows.filter_map(|row| failing(row.value)).collect())

@@ -77,7 +77,24 @@ fn a_playbook_is_checked_alone_without_any_other_setting() {
     let smtp = "[[channels]]\nname = \"team\"\nkind = \"smtp\"\nhost = \"mail.example.com\"\nusername = \"u\"\n\
                 password_env = \"SMTP_PASSWORD\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n";
     site.write_playbook("playbook.toml", smtp);
-    site.cordon(&["check", "--playbook", "--on", "aws"]).complains(2, &["SMTP_PASSWORD is not set"]);
+    let ended = site.cordon(&["check", "--playbook", "--on", "aws"]);
+    ended.complains(2, &["SMTP_PASSWORD is not set", "in `password_field`"]);
+    let on_both = smtp.replace("password_env", "password_field = \"mail_password\"\npassword_env");
+    let topic = "[[channels]]\nname = \"topic\"\nkind = \"sns\"\n";
+    site.write_playbook("playbook.toml", &format!("{on_both}{topic}"));
+    let text = site.cordon(&["check", "--playbook", "--on", "aws"]).well();
+    let needs =
+        "deploy with  ChannelsSecret=create, and its value with the fields mail_password; NotifyTopicArn=";
+    assert!(text.contains(needs), "{text}");
+    let slip = smtp.replace("SMTP_PASSWORD", "Hunter2Hunter2");
+    site.write_playbook("playbook.toml", &slip);
+    let ended = site.cordon(&["check", "--playbook"]);
+    ended.complains(2, &["the variable that `password_env` names is not set"]);
+    assert!(
+        !ended.stderr.contains("Hunter2"),
+        "a password in the wrong place is not repeated: {}",
+        ended.stderr
+    );
     site.write_playbook("policy.cedar", "permit (principal, action, resource) when { alert.severty };");
     let ended = site.cordon(&["check", "--playbook"]);
     ended.complains(2, &["CORDON_PLAYBOOK", "policy.cedar"]);

@@ -19,6 +19,7 @@ mod dead_letters;
 mod demo;
 mod explain;
 mod hands;
+mod hostile;
 mod notify_test;
 mod once;
 mod prove;

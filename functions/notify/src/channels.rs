@@ -24,7 +24,7 @@ use ses::Ses;
 use slack::Slack;
 use smtp::Smtp;
 use sns::Sns;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use teams::Teams;
 use webhook::Webhook;
 
@@ -70,6 +70,11 @@ impl Channel {
     /// Its name in the playbook.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether somebody is told by it: see [`policy::Channel::reaches_people`].
+    pub(crate) fn reaches_people(&self) -> bool {
+        !matches!(self.kind, Kind::Folder(_))
     }
 
     /// How much of a digest fits into one message of this kind.
@@ -128,7 +133,7 @@ pub fn open(
             ChannelKind::Folder { path } => Some(Kind::Folder(Folder::new(path.clone()))),
             ChannelKind::Smtp(smtp) => Smtp::open(smtp, &mut opening).map(|smtp| Kind::Smtp(Box::new(smtp))),
             ChannelKind::Ses { to } => Ses::open(to, &mut opening).map(Kind::Ses),
-            ChannelKind::Sns { topic } => Sns::open(topic.as_deref(), &mut opening).map(Kind::Sns),
+            ChannelKind::Sns => Sns::open(&mut opening).map(Kind::Sns),
             ChannelKind::Graph(graph) => {
                 Graph::open(graph, &mut opening).map(|graph| Kind::Graph(Box::new(graph)))
             }
@@ -195,13 +200,22 @@ fn secret(what: &str, named: &SecretName, vars: &Vars, aws: Option<&OnAws>) -> R
             )),
         };
     }
-    match &named.env {
-        Some(name) => vars
-            .secret(name)
-            .map(Secret::given)
-            .ok_or_else(|| format!("{name} is not set (the {} of the channel)", what.replace('_', " "))),
-        None => Err(format!("`{what}_field` is for AWS; on one machine name a variable in `{what}_env`")),
-    }
+    let Some(name) = &named.env else {
+        return Err(format!("`{what}_field` is for AWS; on one machine name a variable in `{what}_env`"));
+    };
+    vars.secret(name).map(Secret::given).ok_or_else(|| match aws {
+        None => format!("{} is not set (the {} of the channel)", sayable(what, name), what.replace('_', " ")),
+        Some(_) => format!(
+            "{} is not set; on AWS name a field of the deployment's secret for channels in `{what}_field`",
+            sayable(what, name)
+        ),
+    })
+}
+
+/// The name of a variable; one that does not look like a name may be the secret itself.
+fn sayable<'a>(what: &str, name: &'a str) -> Cow<'a, str> {
+    let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if is_name { name.into() } else { format!("the variable that `{what}_env` names").into() }
 }
 
 fn mailbox(setting: &str, text: &str) -> Result<Mailbox, String> {

@@ -5,11 +5,10 @@
 //! file extension that is none.
 
 /// Extensions of files that are not top-level domains at the same time (as `zip`, `com` and `sh` are).
-const EXTENSIONS: [&str; 44] = [
-    "bat", "bin", "cab", "cmd", "conf", "config", "cpl", "csv", "dat", "dll", "doc", "docm", "docx", "evtx",
-    "exe", "hta", "htm", "html", "img", "ini", "iso", "jar", "jpg", "js", "jse", "json", "lnk", "log", "msi",
-    "pdf", "png", "ps1", "psm1", "rar", "reg", "rtf", "scr", "sys", "tmp", "txt", "vbs", "xls", "xlsx",
-    "xml",
+const EXTENSIONS: [&str; 43] = [
+    "bat", "bin", "cmd", "conf", "config", "cpl", "csv", "dat", "dll", "doc", "docm", "docx", "evtx", "exe",
+    "hta", "htm", "html", "img", "ini", "iso", "jar", "jpg", "js", "jse", "json", "lnk", "log", "msi", "pdf",
+    "png", "ps1", "psm1", "rar", "reg", "rtf", "scr", "sys", "tmp", "txt", "vbs", "xls", "xlsx", "xml",
 ];
 
 /// What begins an address even without `//`.
@@ -62,30 +61,58 @@ pub(crate) fn defang_ip(ip: &str) -> String {
 }
 
 fn of_host(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '.' | '-' | '_')
+    c.is_alphanumeric() || is_dot(c) || is_joint(c)
+}
+
+/// The dots of Chinese and Japanese count as well, as they do in a browser.
+fn is_dot(c: char) -> bool {
+    matches!(c, '.' | '。' | '．' | '｡')
+}
+
+/// What may stand in a name, and may as well be where a program takes an address to begin or to end.
+fn is_joint(c: char) -> bool {
+    matches!(c, '-' | '_')
 }
 
 fn push_host(out: &mut String, run: &str) {
-    let labels: Vec<&str> = run.split('.').collect();
-    let is_ipv4 = labels.len() == 4 && labels.iter().all(|label| label.parse::<u8>().is_ok());
+    let inner = run.trim_end_matches(|c| is_dot(c) || is_joint(c));
+    let (host, behind) = run.split_at(inner.len());
+    let labels: Vec<&str> = host.split(is_dot).collect();
     let last = labels.len() - 1;
+    let byte = |(index, label): (usize, &&str)| part_at(label, index, last).parse::<u8>().is_ok();
+    let is_ipv4 = labels.len() == 4 && labels.iter().enumerate().all(byte);
+    let mut dots = host.chars().filter(|c| is_dot(*c));
     for (index, label) in labels.iter().enumerate() {
         let first = index == 0 || labels.get(index - 1).is_none_or(|before| before.is_empty());
+        let name = part_at(label, 1, 1);
         let part_of_domain = !first
-            && could_be_domain(label)
-            && !(index == last && EXTENSIONS.contains(&label.to_ascii_lowercase().as_str()));
+            && could_be_domain(label, name)
+            && !(index == last && EXTENSIONS.contains(&name.to_ascii_lowercase().as_str()));
         if part_of_domain || (is_ipv4 && index == last) {
+            dots.next();
             out.push_str("[.]");
         } else if index > 0 {
-            out.push('.');
+            out.extend(dots.next());
         }
         out.push_str(label);
     }
+    out.push_str(behind);
 }
 
-fn could_be_domain(label: &str) -> bool {
+/// The part of a label that may belong to an address: the end of the first one, the beginning of the last one.
+fn part_at(label: &str, index: usize, last: usize) -> &str {
+    let part = match index {
+        0 => label.rsplit(is_joint).next(),
+        _ if index == last => label.split(is_joint).next(),
+        _ => Some(label),
+    };
+    part.unwrap_or_default()
+}
+
+/// `name`: what of the label comes before a joint.
+fn could_be_domain(label: &str, name: &str) -> bool {
     let international = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    international || (label.chars().count() >= 2 && label.chars().all(char::is_alphabetic))
+    international || (name.chars().count() >= 2 && name.chars().all(char::is_alphabetic))
 }
 
 #[cfg(test)]
@@ -104,6 +131,15 @@ mod tests {
             ("mailto:bob", "mailto[:]bob"),
             ("net use \\\\192.0.2.1\\share", "net use [\\\\]192.0.2[.]1\\share"),
             ("invoice.zip", "invoice[.]zip"),
+            ("yellow.cab", "yellow[.]cab"),
+            ("192.0.2.1. and (192.0.2.1-", "192.0.2[.]1. and (192.0.2[.]1-"),
+            ("_192.0.2.1_x and x-192.0.2.1", "_192.0.2[.]1_x and x-192.0.2[.]1"),
+            (
+                "evil.com- evil.com_x evil.com. -evil.com-x.y",
+                "evil[.]com- evil[.]com_x evil[.]com. -evil[.]com-x.y",
+            ),
+            ("evil。com evil．com evil｡com", "evil[.]com evil[.]com evil[.]com"),
+            ("192。0．2｡1", "192。0．2[.]1"),
         ];
         for (text, expected) in cases {
             assert_eq!(defang(text), expected);
@@ -120,6 +156,7 @@ mod tests {
             "10.0.19045.1",
             "T1059.001",
             "a. b… 3.5",
+            "powershell.exe- setup.exe_x ... -_. x。",
         ] {
             assert_eq!(defang(text), text);
         }

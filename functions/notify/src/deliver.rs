@@ -14,14 +14,16 @@
 //! - That a channel fails is written in one commit with the end of the try. If that is lost, the next try costs one
 //!   time-out more.
 //! - A message joins a digest by one commit, on the condition that the digest is not closed (see `digest`).
-//! - That a channel was given up is written before the message is set aside, and taken back in the last step before it:
-//!   a dead letter that is put back has its full time again, and tells only the channels that were not told.
+//! - That a channel was given up is written before the message is set aside, and in the last step before that, when it was. So
+//!   a copy of the message that was in the queue beside it (who dies between a delayed copy and the acknowledgement leaves
+//!   two) is set aside as well and does not wait another day: two dead letters are better than none. Whoever puts one back
+//!   forgets that it was given up: it has its full time again, and tells only the channels that were not told.
 
 use crate::{
     Channel, Notify,
     letter::{Letter, Story},
-    page::{Page, Show},
-    rest::{after_refusal, failed, is_storm, later, resting, took, unspoken},
+    page::{Page, Show, earlier},
+    rest::{after_refusal, credible, failed, is_storm, later, resting, took, unspoken},
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{AlertId, DeviceId, MessageId, TenantId};
@@ -52,7 +54,7 @@ const STATE_WAIT: SignedDuration = SignedDuration::from_secs(30);
 const AT_LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 /// For how long a channel is waited for.
-const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
 /// How often a commit is tried that must not be lost, because the channel was told.
 const COMMITS: usize = 5;
@@ -197,16 +199,18 @@ impl Notify {
         ways.sort_by_key(|way| way.row.failing.is_some());
         let mut ends = Vec::new();
         for way in &ways {
-            let end = self
-                .tell(way, news, round)
-                .await
-                .unwrap_or_else(|stopped| End::waits(now, STATE_WAIT, stopped.to_string()));
+            let end = match Box::pin(self.tell(way, news, round)).await {
+                Ok(end) => end,
+                Err(stopped) => self.stopped(way, news, &stopped, now).await,
+            };
+            let (channel, id) = (way.channel.name(), news.id);
             match &end {
                 End::Told => {}
-                End::Waits { why, .. } | End::GivenUp { why } => {
-                    let (channel, id) = (way.channel.name(), news.id);
-                    tracing::warn!(channel, %id, trace = news.trace, why, "not told");
+                // What has failed was said where it failed. To wait for it is no trouble of its own.
+                End::Waits { why, .. } => {
+                    tracing::debug!(channel, %id, trace = news.trace, why, "not told yet")
                 }
+                End::GivenUp { why } => tracing::warn!(channel, %id, trace = news.trace, why, "not told"),
             }
             ends.push(end);
         }
@@ -242,7 +246,7 @@ impl Notify {
         let key = Telling::beside(&way.told);
         let read = self.state.batch_get_readable::<Telling>(std::slice::from_ref(&key), now).await?;
         let (stored, expect) = read.into_iter().next().unwrap_or((None, Expect::Absent));
-        let value = stored.map_or_else(Telling::default, |stored| stored.value);
+        let value = stored.map_or_else(Telling::default, |stored| credible(stored.value, ONE_TRY, now));
         Ok(Before { key, value: Telling { channel: way.channel.name().to_owned(), ..value }, expect })
     }
 
@@ -255,13 +259,52 @@ impl Notify {
             return Ok(End::GivenUp { why: before.value.why.unwrap_or_default() });
         }
         if let Some(begin) = before.value.digest {
-            return self.told_by_digest(way, news, before, begin, round).await;
+            // Boxed, for it is large and rare.
+            return Box::pin(self.told_by_digest(way, news, before, begin, round)).await;
         }
         let is_free = before.value.until <= round.now && resting(&way.row, round.now).is_none();
-        if is_free && news.may_gather && is_storm(&way.row, way.channel.digest_after, round.now) {
+        let may_gather = news.may_gather && !before.value.alone;
+        if is_free && may_gather && is_storm(&way.row, way.channel.digest_after, round.now) {
             return self.gather(way, news, before, round.now).await;
         }
         self.tell_alone(way, news, before, round).await
+    }
+
+    /// The state does not let a channel be told. A row that cannot be read or written may stay so, and is waited for no
+    /// longer than a channel is.
+    async fn stopped(&self, way: &Way<'_>, news: &News<'_>, stopped: &Stopped, now: Timestamp) -> End {
+        let (channel, id, why) = (way.channel.name(), news.id, stopped.to_string());
+        tracing::warn!(channel, %id, trace = news.trace, why, "not told");
+        let waits = End::waits(now, STATE_WAIT, why.clone());
+        if !matches!(stopped, Stopped::Unreadable(StateError::Unreadable { .. })) {
+            return waits;
+        }
+        match self.out_of_patience(way, news, &why, now).await {
+            Ok(Some(end)) => end,
+            Ok(None) | Err(_) => waits,
+        }
+    }
+
+    /// The end of a message that has waited long enough. One that begins to wait says so.
+    async fn out_of_patience(
+        &self,
+        way: &Way<'_>,
+        news: &News<'_>,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<Option<End>, Stopped> {
+        let before = self.before(way, now).await?;
+        if has_waited(&before.value, now) {
+            let end = self.give_up(way.channel, &way.told, news, before.value, gave_up(why), now).await?;
+            return Ok(Some(end));
+        }
+        if before.value.since.is_none() {
+            let why = Some(why.to_owned());
+            let telling = Telling { until: now, since: Some(now), why, ..before.value };
+            let write = Write::put(before.key, &telling, before.expect, Telling::expires(now))?;
+            self.state.commit(&[write], now).await?;
+        }
+        Ok(None)
     }
 
     /// Tells one channel, where it was not told, as far as nothing stands against it.
@@ -287,12 +330,15 @@ impl Notify {
         if let Some(over) = round.is_over() {
             return Ok(over);
         }
-        let storied = self.storied(way, news, now).await?;
+        let storied = self.storied(way.channel.name(), news, now).await?;
+        let known = match &storied.0 {
+            Some(_) => None,
+            None => self.knows(way.channel.name(), news, now).await,
+        };
         let Some((way, before)) = self.reserve(way, news, before, now).await? else {
             return Ok(End::elsewhere(now));
         };
-        let is_follow_up = storied.as_ref().is_some_and(|storied| storied.first != *news.id);
-        let letter = self.letter(way.channel, news, is_follow_up);
+        let letter = self.letter(way.channel, news, storied.0.as_ref().or(known.as_ref()));
         let delivered = tokio::time::timeout(LONGEST_DELIVERY, way.channel.deliver(&letter, now)).await;
         let delivered = delivered.unwrap_or_else(|_| {
             Err(Unsent::channel(format!("it did not answer in {} s", LONGEST_DELIVERY.as_secs())))
@@ -305,6 +351,8 @@ impl Notify {
             }
             Err(unsent) => {
                 self.tally.one(Count::NotificationsFailed);
+                let (channel, why) = (way.channel.name(), unsent.why.as_str());
+                tracing::warn!(channel, id = %news.id, trace = news.trace, why, "not told");
                 // A service that wants to be left alone for a minute said so just now.
                 let now = round.now_by_now();
                 match unsent.fault {
@@ -316,25 +364,43 @@ impl Notify {
     }
 
     /// The message as this channel gets it.
-    fn letter(&self, channel: &Channel, news: &News<'_>, is_follow_up: bool) -> Letter {
+    fn letter(&self, channel: &Channel, news: &News<'_>, storied: Option<&Storied>) -> Letter {
+        let is_follow_up = storied.is_some_and(|storied| storied.first != *news.id);
         let follow_up = is_follow_up.then_some(news.story.name.as_str());
-        let page = (news.page)(Show { command_lines: channel.command_lines, follow_up });
+        let mut page = (news.page)(Show { command_lines: channel.command_lines, follow_up });
+        let latest = storied.and_then(|storied| storied.latest);
+        if is_follow_up && latest.is_some_and(|latest| news.occurred_at < latest) {
+            page.follows = Some(earlier(&news.story.name, &page.phrase, news.occurred_at));
+        }
         let letter = crate::letter(page, news.id, news.story.clone(), news.occurred_at, &self.templates);
         Letter { is_follow_up, ..letter }
     }
 
-    /// What the channel was told first of the story, if anything.
+    /// What the channel was told of the story on account of its alerts, where this is a notice, which has no evidence that
+    /// nobody has seen. That it is told matters more than how: what cannot be read is not known.
+    async fn knows(&self, channel: &str, news: &News<'_>, now: Timestamp) -> Option<Storied> {
+        if !news.may_go_on || news.alert.is_some() {
+            return None;
+        }
+        let (partition, prefix) = Storied::of_channel(news.tenant, &news.story.id, channel);
+        let known = self.state.query_readable::<Storied>(&partition, &prefix, now).await.unwrap_or_default();
+        known.into_iter().map(|known| known.value).max_by_key(|known| known.latest)
+    }
+
+    /// What the channel was told of the story, if anything, and what a write that replaces it must expect.
     async fn storied(
         &self,
-        way: &Way<'_>,
+        channel: &str,
         news: &News<'_>,
         now: Timestamp,
-    ) -> Result<Option<Storied>, StateError> {
+    ) -> Result<(Option<Storied>, Expect), StateError> {
         if !news.may_go_on {
-            return Ok(None);
+            return Ok((None, Expect::Absent));
         }
-        let storied = self.state.get_readable::<Storied>(&news.storied(way.channel.name()), now).await?;
-        Ok(storied.map(|storied| storied.value))
+        let key = news.storied(channel);
+        let read = self.state.batch_get_readable::<Storied>(&[key], now).await?;
+        let (storied, expect) = read.into_iter().next().unwrap_or((None, Expect::Absent));
+        Ok((storied.map(|storied| storied.value), expect))
     }
 
     /// Reserves the channel for one try at this message; none where another worker was faster. Of a channel that fails the
@@ -406,13 +472,13 @@ impl Notify {
         way: Reserved<'_>,
         news: &News<'_>,
         subject: String,
-        storied: Option<Storied>,
+        storied: (Option<Storied>, Expect),
         now: Timestamp,
     ) -> Result<End, Stopped> {
         let told = Told { at: now, channel: way.channel.name().to_owned(), subject };
         let mut last = None;
         for nth in 0..COMMITS {
-            match self.remember_once(&way, news, &told, storied.is_none(), nth, now).await {
+            match self.remember_once(&way, news, &told, &storied, nth, now).await {
                 Ok(()) => return Ok(End::Told),
                 Err(error) => last = Some(error),
             }
@@ -429,7 +495,7 @@ impl Notify {
         way: &Reserved<'_>,
         news: &News<'_>,
         told: &Told,
-        is_first: bool,
+        storied: &(Option<Storied>, Expect),
         nth: usize,
         now: Timestamp,
     ) -> Result<(), Stopped> {
@@ -440,14 +506,14 @@ impl Notify {
             Write::put(way.told.clone(), told, Expect::Any, Told::expires(now))?,
             Write::Delete { key: Telling::beside(&way.told), expect: Expect::Any },
         ];
-        if is_first && with_all && news.may_go_on {
-            let storied = Storied { first: news.id.clone(), at: now };
+        if with_all && news.may_go_on {
+            let (known, expect) = match nth {
+                0 => storied.clone(),
+                _ => self.storied(&told.channel, news, now).await?,
+            };
+            let storied = goes_on(known, news, now);
             let key = news.storied(&told.channel);
-            // Whoever was first stays first: the same message, told again, must not become another one's follow-up.
-            let is_known = nth > 0 && self.state.get_readable::<Storied>(&key, now).await?.is_some();
-            if !is_known {
-                writes.push(Write::put(key, &storied, Expect::Absent, Storied::expires(now))?);
-            }
+            writes.push(Write::put(key, &storied, expect, Storied::expires(now))?);
         }
         if let Some(device) = news.device {
             let latest = Latest { story: news.story.id.clone(), name: news.story.name.clone(), at: now };
@@ -566,7 +632,9 @@ impl Notify {
         now: Timestamp,
     ) -> Result<End, Stopped> {
         if let Err(error) = self.say_given_up(news, channel.name(), &why, now).await {
-            return Ok(End::waits(now, STATE_WAIT, format!("{why}; and that could not be said: {error}")));
+            let why = format!("{why}; and that could not be said: {error}");
+            tracing::warn!(channel = channel.name(), id = %news.id, trace = news.trace, why, "not told");
+            return Ok(End::waits(now, STATE_WAIT, why));
         }
         let telling = Telling { until: now, why: Some(why.clone()), given_up: true, ..telling };
         let write = Write::put(Telling::beside(told), &telling, Expect::Any, Telling::expires(now))?;
@@ -617,22 +685,33 @@ impl Notify {
         if reason.is_empty() {
             return Disposition::Done;
         }
-        match self.begin_anew(ways, ends, now).await {
+        match self.set_aside(ways, ends, now).await {
             Ok(()) => Disposition::Reject { reason },
             Err(error) => {
                 let why = format!("{reason}; and it cannot be set aside yet: {error}");
+                tracing::warn!(why, "a message cannot be set aside");
                 Disposition::Defer { until: later(now, STATE_WAIT), why }
             }
         }
     }
 
-    /// Forgets the tries of what is set aside: whoever puts it back wants it tried again.
-    async fn begin_anew(&self, ways: &[Way<'_>], ends: &[End], now: Timestamp) -> Result<(), CommitError> {
-        let given_up = ways.iter().zip(ends).filter(|(_, end)| matches!(end, End::GivenUp { .. }));
-        let forgets: Vec<Write> = given_up
-            .map(|(way, _)| Write::Delete { key: Telling::beside(&way.told), expect: Expect::Any })
-            .collect();
-        for some in forgets.chunks(MAX_COMMIT) {
+    /// Writes down when it was set aside. Of its tries nothing is kept: whoever puts it back wants it tried anew.
+    async fn set_aside(&self, ways: &[Way<'_>], ends: &[End], now: Timestamp) -> Result<(), Stopped> {
+        let mut writes = Vec::new();
+        for (way, end) in ways.iter().zip(ends) {
+            let End::GivenUp { why } = end else { continue };
+            let telling = Telling {
+                until: now,
+                channel: way.channel.name().to_owned(),
+                why: Some(why.clone()),
+                given_up: true,
+                set_aside: Some(now),
+                ..Telling::default()
+            };
+            let key = Telling::beside(&way.told);
+            writes.push(Write::put(key, &telling, Expect::Any, Telling::expires(now))?);
+        }
+        for some in writes.chunks(MAX_COMMIT) {
             self.state.commit(some, now).await?;
         }
         Ok(())
@@ -652,6 +731,14 @@ struct Reserved<'a> {
 fn row_of(stored: Option<Stored<ChannelRow>>, channel: &str) -> ChannelRow {
     let row = stored.map_or_else(ChannelRow::default, |stored| stored.value);
     ChannelRow { channel: channel.to_owned(), ..row }
+}
+
+/// What a channel knows of a story after this message. Whoever was first stays first: the same message, told again, must not
+/// become another one's follow-up.
+fn goes_on(known: Option<Storied>, news: &News<'_>, now: Timestamp) -> Storied {
+    let first = Storied { first: news.id.clone(), at: now, latest: None };
+    let storied = known.unwrap_or(first);
+    Storied { latest: storied.latest.max(Some(news.occurred_at)), ..storied }
 }
 
 /// Whether a message has waited for its channel long enough.

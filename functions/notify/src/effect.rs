@@ -32,6 +32,12 @@ pub(crate) struct Words {
 pub(crate) const STILL_CONNECTED: &str = "Treat the device as connected.";
 const STILL_CUT_OFF: &str = "Treat the device as cut off until its release is reported.";
 
+/// Whether a person has to look at it, or to decide: it did not come about, perhaps did not, or waits for somebody.
+pub(crate) fn calls_for_a_person(state: EffectState) -> bool {
+    use EffectState::{Cancelled, Failed, Held, Proposed, Refused, TimedOut, Unknown};
+    matches!(state, Cancelled | Failed | Held | Proposed | Refused | TimedOut | Unknown)
+}
+
 /// What the isolation's type takes from the device.
 pub(crate) fn reach(kind: IsolationType) -> &'static str {
     match kind {
@@ -68,17 +74,17 @@ fn isolation(state: EffectState, about: About<'_>) -> Words {
         EffectState::Failed => again(
             about,
             "Look for the reason in the device's action center.",
-            "in the portal (device page, below: \"Isolate device\") or cut it off on the network",
+            "in the portal (device page: \"Isolate device\") or cut it off on the network",
         ),
         EffectState::TimedOut => again(
             about,
             "It is not asked for again by itself.",
-            "in the portal (device page, below: \"Isolate device\") or keep it off the network",
+            "in the portal (device page: \"Isolate device\") or keep it off the network",
         ),
         EffectState::Cancelled => again(
             about,
             "The device's action center says who cancelled it.",
-            "in the portal (device page, below: \"Isolate device\")",
+            "in the portal (device page: \"Isolate device\")",
         ),
         EffectState::Adopted => {
             vec!["Look at the device's action center for who asked for it and how far it has come.".into()]
@@ -157,7 +163,7 @@ fn isolation_told(state: EffectState, about: About<'_>) -> (String, String) {
             );
         }
         EffectState::Failed => {
-            let meaning = "It was not carried out; what is noted below says why, where that is known.";
+            let meaning = "It was not carried out; what is noted here says why, where that is known.";
             (format!("The isolation of {device} failed."), meaning)
         }
         EffectState::TimedOut => (
@@ -170,7 +176,7 @@ fn isolation_told(state: EffectState, about: About<'_>) -> (String, String) {
         ),
         EffectState::Adopted => (
             format!("Cordon asked for nothing: an isolation of {device} is open or in force already."),
-            "It was not asked for this time; what is noted below says whose it is, where that is known. Open is \
+            "It was not asked for this time; what is noted here says whose it is, where that is known. Open is \
              not isolated: it may not be carried out yet.",
         ),
         EffectState::Unknown => (
@@ -189,7 +195,7 @@ fn isolation_told(state: EffectState, about: About<'_>) -> (String, String) {
         ),
         EffectState::Refused => (
             format!("Cordon did not isolate {device}: the isolation was refused."),
-            "Nothing was asked. The reasons stand below.",
+            "Nothing was asked. What is noted here says why.",
         ),
         EffectState::Observed => (
             format!("Cordon did not isolate {device}: it is observing."),
@@ -215,10 +221,9 @@ fn release(state: EffectState, about: About<'_>) -> Words {
         EffectState::Failed => release_again(about, "Look for the reason in the device's action center."),
         EffectState::TimedOut => release_again(about, "It is not asked for again by itself."),
         EffectState::Cancelled => release_again(about, "The device's action center says who cancelled it."),
-        EffectState::Refused => release_again(
-            about,
-            "Read why below, and change that first if it has to be released all the same.",
-        ),
+        EffectState::Refused => {
+            release_again(about, "Read why, and change that first if it has to be released all the same.")
+        }
         EffectState::Unknown | EffectState::Requesting => vec![
             STILL_CUT_OFF.into(),
             "Look at the device's action center before you release it by hand.".into(),
@@ -306,7 +311,7 @@ fn release_told(state: EffectState, device: &str) -> (String, String) {
         ),
         EffectState::Refused => (
             format!("Cordon did not release {device}: the release was refused."),
-            "Nothing was asked. The reasons stand below.",
+            "Nothing was asked. What is noted here says why.",
         ),
         EffectState::Observed => (
             format!("Cordon did not release {device}: it is observing."),
@@ -318,7 +323,7 @@ fn release_told(state: EffectState, device: &str) -> (String, String) {
         ),
         EffectState::Held => (
             format!("The release of {device} is held: nothing was asked."),
-            "No limit holds a release; the reasons stand below.",
+            "No limit holds a release; what is noted here says why.",
         ),
     };
     (headline, meaning.to_owned())
@@ -370,7 +375,7 @@ pub(crate) fn open_the_gate() -> Vec<Line> {
 
 /// How to give a device its network back.
 fn release_it(about: About<'_>) -> Vec<Line> {
-    let portal = "open the device page (below) and choose \"Release from isolation\".";
+    let portal = "open the device page and choose \"Release from isolation\".";
     match about.id {
         Some(id) => vec![
             "Have Cordon release the device:".into(),

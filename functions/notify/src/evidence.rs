@@ -37,8 +37,8 @@ pub(crate) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// The entries to show, the telling kinds first, and what to say of those left out. Command lines only where they are
-/// wanted.
+/// The entries to show, the telling kinds first, and what to say of those left out. Command lines, and what the registry
+/// holds, only where they are wanted.
 pub(crate) fn entries(alert: &Alert, command_lines: bool) -> (Vec<Entry>, Option<String>) {
     let mut evidence: Vec<&Evidence> = alert.evidence.iter().collect();
     evidence.sort_by_key(|evidence| rank(&evidence.kind));
@@ -89,7 +89,9 @@ fn entry(evidence: &Evidence, command_lines: bool) -> Entry {
         .filter_map(|part| text(part, 200))
         .collect::<Vec<_>>()
         .join("\\");
-    let value = evidence.registry_value.as_deref().map(|text| show_secretive(text, 200));
+    // What programs are started by, and passwords: a command line like any other.
+    let value = evidence.registry_value.as_deref().filter(|_| command_lines);
+    let value = value.map(|text| show_secretive(text, 200));
     let user = account(evidence);
     let url = evidence.url.as_deref().map(|text| show_secretive(text, 200));
     let ip = evidence.ip_address.as_deref().map(|ip| defang_ip(&one_line(ip, 60)));
@@ -138,5 +140,25 @@ fn account(evidence: &Evidence) -> Option<String> {
         (Some(domain), Some(name)) => Some(format!("{domain}\\{name}")),
         (None, Some(name)) => Some(name),
         (Some(_) | None, None) => named(user_principal_name).or_else(|| named(user_sid)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_registry_holds_is_a_command_line_like_any_other() {
+        let text = |text: &str| Some(text.to_owned());
+        let run = Evidence {
+            kind: "Registry".to_owned(),
+            registry_key: text("SOFTWARE\\Run"),
+            registry_value: text("x.exe --password hunter2"),
+            ..Evidence::default()
+        };
+        let value = ("Value", "x.exe --password ***".to_owned());
+        assert!(entry(&run, true).details.contains(&value));
+        let (name, details) = (entry(&run, false).name, entry(&run, false).details);
+        assert_eq!((name.as_str(), details), ("SOFTWARE\\Run", vec![]));
     }
 }

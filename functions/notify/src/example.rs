@@ -3,12 +3,31 @@
 //! Nothing of it is anybody's: names end in `.example`, ids are of zeros, and no address leads anywhere.
 
 use crate::{
+    digest::in_one,
     notice,
     page::{Page, Show, page},
 };
 use jiff::Timestamp;
-use model::{ActionTaken, Effect, EffectState, MessageId, Notice, Topic, one_line};
-use ports::{Gist, GistKind};
+use model::{ActionTaken, DeviceFact, Effect, EffectState, MessageId, Notice, Topic, one_line};
+use ports::{Gathered, Gist, GistKind};
+
+const PORTAL: &str = "https://security.example";
+
+/// What a digest tells: which device, and what became of it; none where nothing was to be done.
+const STORM: [(&str, Option<EffectState>); 12] = [
+    ("laptop-01.example", Some(EffectState::Succeeded)),
+    ("laptop-02.example", Some(EffectState::Requested)),
+    ("東京営業部-ノートパソコン-07", Some(EffectState::Requested)),
+    ("营销部-笔记本电脑-12", Some(EffectState::Failed)),
+    ("마케팅-노트북-3", Some(EffectState::Pending)),
+    ("laptop-03.example", Some(EffectState::Held)),
+    ("a-workstation-with-a-name-as-long-as-anybody-gives.example", Some(EffectState::Held)),
+    ("server-01.example", Some(EffectState::Proposed)),
+    ("laptop-04.example", Some(EffectState::Unknown)),
+    ("laptop-05.example", Some(EffectState::Adopted)),
+    ("laptop-06.example", Some(EffectState::Released)),
+    ("laptop-07.example", None),
+];
 
 /// The isolation of a made-up device was requested.
 fn requested() -> Option<ActionTaken> {
@@ -44,9 +63,25 @@ pub(crate) fn test_page(
     })
 }
 
+/// What a storm becomes, when it is told together.
+fn digest(taken: &ActionTaken) -> Page {
+    let at = Timestamp::UNIX_EPOCH;
+    let gathered = |(nth, (name, state)): (usize, (&str, Option<EffectState>))| {
+        let message = MessageId::of("example", &[&nth.to_string()]);
+        let mut taken = ActionTaken { state, ..taken.clone() };
+        if let DeviceFact::Known(device) = &mut taken.device {
+            device.name = Some(name.to_owned());
+            device.id = format!("{nth:040}").parse().unwrap_or_else(|_| device.id.clone());
+        }
+        let gist = page(&taken, PORTAL, at, &message, Show::default()).gist;
+        Gathered { message, occurred_at: at, gist }
+    };
+    let storm = STORM.into_iter().enumerate().map(gathered).collect();
+    in_one(storm, at, &MessageId::of("example", &["digest"]))
+}
+
 /// A page of every kind, and what it is, to try templates on.
 pub(crate) fn pages() -> Vec<(&'static str, Page)> {
-    const PORTAL: &str = "https://security.example";
     let at = Timestamp::UNIX_EPOCH;
     let id = MessageId::of("example", &[]);
     let first = Show { command_lines: true, follow_up: None };
@@ -61,6 +96,7 @@ pub(crate) fn pages() -> Vec<(&'static str, Page)> {
         pages.push(("an isolation that is held", told(held, Effect::Isolate, first)));
         pages.push(("an alert alone", told(None, Effect::Isolate, Show::default())));
         pages.push(("a release that follows", told(released, Effect::Release, later)));
+        pages.push(("a digest", digest(&taken)));
     }
     for topic in [Topic::Holding, Topic::StillIsolated, Topic::Sample { channel: "mail".to_owned() }] {
         let notice = Notice { topic, device: None, device_name: None, facts: vec!["a fact".to_owned()] };
@@ -76,6 +112,12 @@ mod tests {
     #[test]
     fn the_example_can_be_read() {
         assert_eq!(requested().unwrap().state, Some(EffectState::Requested));
-        assert_eq!(pages().len(), 7);
+        assert_eq!(pages().len(), 8);
+    }
+
+    #[test]
+    fn the_digest_names_every_device_once() {
+        let (_, digest) = pages().into_iter().find(|(kind, _)| *kind == "a digest").unwrap();
+        assert!(digest.subject.contains("12 messages about 12 devices"), "{}", digest.subject);
     }
 }

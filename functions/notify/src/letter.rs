@@ -26,6 +26,7 @@ pub(crate) struct Letter {
 /// What messages about one incident on one device have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Story {
+    /// The message's own id, where it stands alone.
     pub(crate) id: MessageId,
     /// What people know it by: "incident 1126093 on laptop-7".
     pub(crate) name: String,
@@ -45,13 +46,13 @@ impl Letter {
             .from(from.clone())
             .subject(self.mail.subject.clone())
             .date(SystemTime::from(self.occurred_at))
-            .message_id(Some(format!("<{}@{domain}>", self.word_of_id())))
-            .in_reply_to(story.clone())
-            .references(story)
-            .raw_header(HeaderValue::new(
-                HeaderName::new_from_ascii_str("Auto-Submitted"),
-                "auto-generated".to_owned(),
-            ));
+            .message_id(Some(format!("<{}@{domain}>", self.word_of_id())));
+        // What stands alone names no story.
+        if self.story.id != self.id {
+            letter = letter.in_reply_to(story.clone()).references(story);
+        }
+        let by_itself = HeaderName::new_from_ascii_str("Auto-Submitted");
+        letter = letter.raw_header(HeaderValue::new(by_itself, "auto-generated".to_owned()));
         for mailbox in to {
             letter = letter.to(mailbox.clone());
         }

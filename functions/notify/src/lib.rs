@@ -24,6 +24,7 @@ mod render;
 mod rest;
 mod sample;
 mod story;
+mod tags;
 mod templates;
 mod wrap;
 
@@ -89,6 +90,9 @@ impl Notify {
     /// Tells what is not the outcome of an alert.
     pub async fn handle_notice(&self, message: Envelope<Notice>, now: Timestamp) -> Disposition {
         let (notice, id) = (&message.body, &message.id);
+        if let Topic::Sample { channel } = &notice.topic {
+            return self.tell_sample(&message, channel, now).await;
+        }
         let page = |shown: Show<'_>| notice::page(notice, &self.portal, message.occurred_at, id, shown);
         let is_of_device = notice.device.is_some();
         let news = News {
@@ -102,12 +106,11 @@ impl Notify {
             may_go_on: is_of_device,
             // What is about Cordon itself is never put off.
             may_gather: is_of_device,
-            is_about_a_channel: matches!(notice.topic, Topic::ChannelFailing { .. } | Topic::Sample { .. }),
+            is_about_a_channel: matches!(notice.topic, Topic::ChannelFailing { .. }),
             page: &page,
         };
         let channels = match &notice.topic {
             Topic::ChannelFailing { channel } => self.all(|other| other.name() != channel),
-            Topic::Sample { channel } => self.all(|one| one.name() == channel),
             _ => {
                 let is_urgent = page(Show::default()).gist.urgent;
                 self.routed(|channel| channel.route.takes_notice(is_urgent))
@@ -121,10 +124,15 @@ impl Notify {
     }
 
     /// The channels whose route takes it. What none takes goes to every channel: routes choose among channels, never
-    /// whether people are told.
+    /// whether people are told. A folder is nobody, unless there is nothing but folders: it gets what its route takes.
     fn routed(&self, takes: impl Fn(&Channel) -> bool) -> Vec<&Channel> {
-        let chosen = self.all(takes);
-        if chosen.is_empty() { self.all(|_| true) } else { chosen }
+        let only_folders = !self.channels.iter().any(Channel::reaches_people);
+        let counts = |channel: &Channel| only_folders || channel.reaches_people();
+        let chosen = self.all(&takes);
+        if chosen.iter().any(|channel| counts(channel)) {
+            return chosen;
+        }
+        self.all(|channel| counts(channel) || takes(channel))
     }
 }
 

@@ -27,7 +27,8 @@ const IN_NAMES: [&str; 17] = [
 ];
 
 /// Names of secrets that are other words' parts, too.
-const WHOLE_NAMES: [&str; 9] = ["auth", "cookie", "hash", "jwt", "key", "pass", "rc4", "sas", "sig"];
+const WHOLE_NAMES: [&str; 10] =
+    ["auth", "cookie", "hash", "hashes", "jwt", "key", "pass", "rc4", "sas", "sig"];
 
 /// Names of secrets only with a `-` or `/` before them.
 const FLAGS: [&str; 4] = ["p", "pw", "psw", "rp"];
@@ -73,9 +74,30 @@ const JWT: &str = "eyJ";
 /// Addresses that are secrets from here on.
 const SECRET_ADDRESSES: [&str; 2] = ["hooks.slack.com/services/", "discord.com/api/webhooks/"];
 
-/// Programs that take a password right after `-p` or `-hp`.
-const ATTACHED: [&str; 10] =
-    ["mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "rar", "unrar", "winrar", "sshpass"];
+/// Programs that take a password right after a flag: `-phunter2`.
+const ATTACHED: [(&str, &[&str]); 17] = [
+    ("mysql", &["-p"]),
+    ("mysqldump", &["-p"]),
+    ("mysqladmin", &["-p"]),
+    ("mariadb", &["-p"]),
+    ("sshpass", &["-p"]),
+    ("7z", &["-p", "-P"]),
+    ("7za", &["-p", "-P"]),
+    ("7zg", &["-p", "-P"]),
+    ("rar", &["-hp", "-HP", "-p", "-P"]),
+    ("unrar", &["-hp", "-HP", "-p", "-P"]),
+    ("winrar", &["-hp", "-HP", "-p", "-P"]),
+    ("psexec", &["-p", "-P"]),
+    ("psexec64", &["-p", "-P"]),
+    ("sqlcmd", &["-P"]),
+    ("osql", &["-P"]),
+    ("isql", &["-P"]),
+    ("bcp", &["-P"]),
+];
+
+/// Programs that take a user and a password right after a flag: `-ubob:hunter2`, `-Ubob%hunter2`.
+const ATTACHED_USER: [(&str, &[&str]); 3] =
+    [("curl", &["-u", "-U"]), ("smbclient", &["-U"]), ("rpcclient", &["-U"])];
 
 /// Programs that take a password after a flag of their own.
 const OWN_FLAGS: [(&str, &str); 5] = [
@@ -85,6 +107,12 @@ const OWN_FLAGS: [(&str, &str); 5] = [
     ("ldapadd", "-w"),
     ("ldapdelete", "-w"),
 ];
+
+/// Commands that keep a value under a name, which comes first.
+const SETTERS: [&str; 2] = ["set", "setx"];
+
+/// Flags for the name of a value that is kept, and for the value: of `reg add` and of PowerShell's cmdlets.
+const NAME_AND_VALUE: [(&str, &str); 2] = [("/v", "/d"), ("-name", "-value")];
 
 /// PowerShell's way to make a secret of words, which it takes after this or from a pipe before it.
 const SECURE_STRING: &str = "convertto-securestring";
@@ -126,6 +154,10 @@ fn mask_within(text: &str, depth: u8) -> String {
     let mut program = Program::Other;
     let mut before = "";
     for word in words {
+        if let Some(flag) = flag_of_value(before, word) {
+            program = Program::Flag(flag);
+            mask_after_flag(&mut out, flag);
+        }
         let (masked, after) = match next {
             Next::Anything if word == "=" && is_secret(last_name(before), false) => {
                 (word.to_owned(), Next::Secret)
@@ -135,6 +167,9 @@ fn mask_within(text: &str, depth: u8) -> String {
             Next::SecretUnlessFlag if !word.starts_with('-') => (MASK.to_owned(), Next::Anything),
             Next::Encoded => (masked_length(word), Next::Anything),
             Next::UserAndSecret => (mask_after_user(word), Next::Anything),
+            Next::Anything if is_setter(before) && is_secret(bare(word), false) => {
+                (word.to_owned(), Next::Secret)
+            }
             Next::Anything | Next::SecretUnlessFlag => mask_word(word, &mut program, depth),
         };
         if matches!(after, Next::SecretUnlessFlag) && before == "|" {
@@ -165,6 +200,28 @@ fn mask_before_pipe(words: &mut [String]) {
     }
 }
 
+/// The flag before what is kept under this name, where both say that it is a secret.
+fn flag_of_value(before: &str, name: &str) -> Option<&'static str> {
+    let flags = NAME_AND_VALUE.iter().find(|(named, _)| before.eq_ignore_ascii_case(named));
+    flags.filter(|_| is_secret(bare(name), false)).map(|(_, value)| *value)
+}
+
+/// Where the value has come before its name.
+fn mask_after_flag(words: &mut [String], flag: &str) {
+    let at = words.iter().position(|word| word.eq_ignore_ascii_case(flag));
+    if let Some(value) = at.and_then(|at| words.get_mut(at + 1)) {
+        *value = MASK.to_owned();
+    }
+}
+
+fn is_setter(word: &str) -> bool {
+    SETTERS.contains(&program_name(bare(word)).as_str())
+}
+
+fn bare(word: &str) -> &str {
+    word.trim_matches(['"', '\''])
+}
+
 fn masked_length(word: &str) -> String {
     format!("[masked: {} characters]", word.chars().count())
 }
@@ -173,7 +230,8 @@ enum Program {
     Other,
     /// The flag before its password.
     Flag(&'static str),
-    TakesAttached,
+    Attached(&'static [&'static str]),
+    AttachedUser(&'static [&'static str]),
     Net,
     /// `net user`, with so many operands seen.
     NetUser(u8),
@@ -181,7 +239,8 @@ enum Program {
     NetUse(bool),
 }
 
-/// Words as a shell has them: blanks inside quotes separate nothing. A quote without its twin is a character.
+/// Words as a shell has them: blanks inside quotes separate nothing. A quote without its twin is a character, and so is
+/// the first of two before a word, as in `cmd /c ""C:\My program.exe" x"`.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = 0;
@@ -193,6 +252,8 @@ fn words(text: &str) -> Vec<&str> {
         if c == ' ' {
             words.extend(text.get(start..at));
             start = at + 1;
+        } else if c == '"' && text.get(at + 1..).is_some_and(begins_word_in_quotes) {
+            continue;
         } else if matches!(c, '"' | '\'')
             && let Some(end) = text.get(at + 1..).and_then(|rest| rest.find(c))
         {
@@ -203,43 +264,50 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
+fn begins_word_in_quotes(rest: &str) -> bool {
+    rest.strip_prefix('"').and_then(|rest| rest.chars().next()).is_some_and(|c| c.is_alphanumeric())
+}
+
 /// What may stand between a secret's name and the secret.
 fn is_connective(word: &str) -> bool {
-    let word = word.trim_matches(['"', '\'']);
+    let word = bare(word);
     matches!(word, "=" | ":" | "")
         || ["bearer", "basic", "negotiate", "digest"].iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
 }
 
 fn mask_word(word: &str, program: &mut Program, depth: u8) -> (String, Next) {
+    let bare = bare(word);
+    if let Some(kept) = kept_by_program(bare, program) {
+        return (format!("{kept}{MASK}"), Next::Anything);
+    }
     if depth > 0
         && let Some((quote, inner)) = quoted(word)
         && inner.contains(' ')
     {
         return (format!("{quote}{}{quote}", mask_within(inner, depth - 1)), Next::Anything);
     }
-    let bare = word.trim_matches(['"', '\'']);
-    if masks_by_program(bare, program) {
-        let kept = if bare.starts_with("-hp") {
-            "-hp"
-        } else if bare.starts_with("-p") {
-            "-p"
-        } else {
-            ""
-        };
-        return (format!("{kept}{MASK}"), Next::Anything);
-    }
     if bare.eq_ignore_ascii_case("bearer") {
         return (word.to_owned(), Next::Secret);
     }
-    if bare.trim_start_matches(['(', '$']).eq_ignore_ascii_case(SECURE_STRING) {
-        *program = Program::Flag("-String");
-        return (word.to_owned(), Next::SecretUnlessFlag);
+    if let Some(at) = bare.to_ascii_lowercase().find(SECURE_STRING) {
+        let (made, of) = bare.split_at(at + SECURE_STRING.len());
+        if of.is_empty() {
+            *program = Program::Flag("-String");
+            return (word.to_owned(), Next::SecretUnlessFlag);
+        }
+        return (format!("{made}{MASK}"), Next::Anything);
     }
     if matches!(program, Program::Flag(flag) if bare.eq_ignore_ascii_case(flag)) {
         return (word.to_owned(), Next::Secret);
     }
     if let Some(flag) = bare.strip_prefix(['-', '/']) {
         let flag = flag.trim_start_matches('-');
+        if let Some((flag, user)) = flag.split_once('=')
+            && is_for_user(flag)
+        {
+            let name = bare.get(..bare.len() - user.len()).unwrap_or_default();
+            return (format!("{name}{}", mask_after_user(user)), Next::Anything);
+        }
         if flag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
             if is_secret(flag, true) {
                 return (word.to_owned(), Next::Secret);
@@ -247,7 +315,7 @@ fn mask_word(word: &str, program: &mut Program, depth: u8) -> (String, Next) {
             if ENCODED.iter().any(|name| flag.eq_ignore_ascii_case(name)) {
                 return (word.to_owned(), Next::Encoded);
             }
-            if ["u", "user"].iter().any(|name| flag.eq_ignore_ascii_case(name)) {
+            if is_for_user(flag) {
                 return (word.to_owned(), Next::UserAndSecret);
             }
         }
@@ -260,38 +328,70 @@ fn quoted(word: &str) -> Option<(char, &str)> {
     ['"', '\''].into_iter().find_map(|quote| Some((quote, word.strip_prefix(quote)?.strip_suffix(quote)?)))
 }
 
-/// Whether this word is a secret by its place on the command line of the program that was named before.
-fn masks_by_program(word: &str, program: &mut Program) -> bool {
+fn is_for_user(flag: &str) -> bool {
+    ["u", "user"].iter().any(|name| flag.eq_ignore_ascii_case(name))
+}
+
+/// The name of a program without its folder and its extension, in small letters.
+fn program_name(word: &str) -> String {
     let base = word.rsplit(['\\', '/']).next().unwrap_or_default().to_ascii_lowercase();
-    let base = base.strip_suffix(".exe").unwrap_or(&base);
+    base.strip_suffix(".exe").map(str::to_owned).unwrap_or(base)
+}
+
+/// Where this word is a secret by its place on the command line of the program that was named before: what of it stays.
+fn kept_by_program<'w>(word: &'w str, program: &mut Program) -> Option<&'w str> {
+    let base = program_name(word);
+    if let Some(named) = program_named(&base) {
+        *program = named;
+        return None;
+    }
     let is_operand = !word.starts_with('/');
     match program {
-        _ if matches!(base, "net" | "net1") => *program = Program::Net,
-        _ if ATTACHED.contains(&base) => *program = Program::TakesAttached,
-        _ if own_flag(base).is_some() => *program = own_flag(base).map_or(Program::Other, Program::Flag),
-        Program::Other | Program::Flag(_) => {}
-        Program::TakesAttached => {
-            return ["-p", "-hp"].iter().any(|flag| word.len() > flag.len() && word.starts_with(flag));
+        Program::Other | Program::Flag(_) => None,
+        Program::Attached(flags) => attached(word, flags),
+        Program::AttachedUser(flags) => {
+            let user = attached(word, flags)?.len();
+            let end = word.get(user..)?.find([':', '%'])?;
+            word.get(..=user + end)
         }
         Program::Net => {
-            *program = match base {
+            *program = match base.as_str() {
                 "user" => Program::NetUser(0),
                 "use" => Program::NetUse(false),
                 _ => Program::Other,
             };
+            None
         }
         Program::NetUser(seen) if is_operand => {
             *seen = seen.saturating_add(1);
-            return *seen == 2 && word != "*";
+            (*seen == 2 && word != "*").then_some("")
         }
         Program::NetUse(share) if is_operand => {
             let is_secret = *share && word != "*";
             *share = word.starts_with("\\\\");
-            return is_secret;
+            is_secret.then_some("")
         }
-        Program::NetUser(_) | Program::NetUse(_) => {}
+        Program::NetUser(_) | Program::NetUse(_) => None,
     }
-    false
+}
+
+fn program_named(base: &str) -> Option<Program> {
+    let of = |table: &[(&str, &'static [&'static str])]| {
+        table.iter().find(|(name, _)| *name == base).map(|(_, flags)| *flags)
+    };
+    if matches!(base, "net" | "net1") {
+        return Some(Program::Net);
+    }
+    let attached = of(&ATTACHED).map(Program::Attached);
+    attached
+        .or_else(|| of(&ATTACHED_USER).map(Program::AttachedUser))
+        .or_else(|| own_flag(base).map(Program::Flag))
+}
+
+/// The flag at the beginning of a word that holds more than it.
+fn attached<'w>(word: &'w str, flags: &[&str]) -> Option<&'w str> {
+    let flag = flags.iter().find(|flag| word.len() > flag.len() && word.starts_with(**flag))?;
+    word.get(..flag.len())
 }
 
 fn own_flag(program: &str) -> Option<&'static str> {
@@ -457,6 +557,54 @@ mod tests {
             ("x {\"password\":\"hunter2\",\"a\":1}", "x {\"password\":\"***\",\"a\":1}"),
             ("rar a -hphunter2 out.rar C:\\data", "rar a -hp*** out.rar C:\\data"),
             ("mysql -uroot -phunter2", "mysql -uroot -p***"),
+            (
+                "\"C:\\Program Files\\7-Zip\\7z.exe\" a -phunter2 x.7z",
+                "\"C:\\Program Files\\7-Zip\\7z.exe\" a -p*** x.7z",
+            ),
+            (
+                "\"C:\\Program Files\\WinRAR\\rar.exe\" a -HPhunter2 x",
+                "\"C:\\Program Files\\WinRAR\\rar.exe\" a -HP*** x",
+            ),
+            (
+                "\"C:\\Program Files\\MySQL\\mysql.exe\" -uroot -phunter2",
+                "\"C:\\Program Files\\MySQL\\mysql.exe\" -uroot -p***",
+            ),
+            ("7z a \"-phunter2 x\" x.7z", "7z a -p*** x.7z"),
+            (
+                "cmd /c \"\"C:\\Program Files\\7-Zip\\7z.exe\" a -phunter2 x.7z\"",
+                "cmd /c \"\"C:\\Program Files\\7-Zip\\7z.exe\" a -p*** x.7z\"",
+            ),
+            ("net user bob \"hunter2 x\" /add", "net user bob *** /add"),
+            ("curl --user=bob:hunter2 x", "curl --user=bob:*** x"),
+            ("curl -ubob:hunter2 x", "curl -ubob:*** x"),
+            ("smbclient -Ubob%hunter2 x", "smbclient -Ubob%*** x"),
+            (
+                "$c=New-Object X('bob',(ConvertTo-SecureString 'hunter2' -Force))",
+                "$c=New-Object X('bob',(ConvertTo-SecureString *** -Force))",
+            ),
+            ("(ConvertTo-SecureString('hunter2'))", "(ConvertTo-SecureString***"),
+            ("x \"(ConvertTo-SecureString 'hunter2' -Force)\"", "x \"(ConvertTo-SecureString *** -Force)\""),
+            ("$pass = 'hunter2'; $pwd='hunter2'", "$pass = *** $pwd='***'"),
+            (
+                "reg add HKLM\\x /v DefaultPassword /t REG_SZ /d hunter2 /f",
+                "reg add HKLM\\x /v DefaultPassword /t REG_SZ /d *** /f",
+            ),
+            (
+                "reg add HKLM\\x /d hunter2 /v \"DefaultPassword\" /f",
+                "reg add HKLM\\x /d *** /v \"DefaultPassword\" /f",
+            ),
+            (
+                "Set-ItemProperty x -Name DefaultPassword -Value hunter2",
+                "Set-ItemProperty x -Name DefaultPassword -Value ***",
+            ),
+            ("secretsdump.py -hashes :hunter2 bob@srv", "secretsdump.py -hashes *** bob@srv"),
+            ("setx API_KEY hunter2 /m", "setx API_KEY *** /m"),
+            (
+                "aws configure set aws_secret_access_key hunter2",
+                "aws configure set aws_secret_access_key ***",
+            ),
+            ("sqlcmd -S db -Usa -Phunter2", "sqlcmd -S db -Usa -P***"),
+            ("psexec \\\\srv -u bob -phunter2 cmd", "psexec \\\\srv -u bob -p*** cmd"),
             ("smbclient -U bob%hunter2", "smbclient -U bob%***"),
             ("x AKIAIOSFODNN7EXAMPLE y", "x *** y"),
             ("Server=db;User Id=sa;Password=hunter2;", "Server=db;User Id=sa;Password=***;"),
@@ -526,6 +674,10 @@ mod tests {
             "don't stop \"now\"",
             "/usr/share/lib/python3/dist-packages/something/very/long/indeed.py",
             "p:\\folder\\file",
+            "reg add HKCU\\x /v Updater /d C:\\x.exe /f",
+            "\"C:\\Program Files\\x y\\z.exe\" -path x",
+            "curl -u bob https://x",
+            "setx PATH C:\\x",
             "",
         ] {
             assert_eq!(mask(text), text);

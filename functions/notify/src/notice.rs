@@ -3,7 +3,7 @@
 //! The facts may hold a stranger's words and are shown like them; everything else here is ours.
 
 use crate::{
-    effect::{About, Words, open_the_gate, words},
+    effect::{About, Words, calls_for_a_person, open_the_gate, words},
     evidence::{show, time},
     example::test_page,
     line::Line,
@@ -120,8 +120,12 @@ pub(crate) fn page(
             Topic::Ordered { effect, .. } => Some(effect),
             _ => None,
         },
-        outcome: said.phrase.clone(),
+        outcome: match notice.topic {
+            Topic::ChannelFailing { .. } => CHANNEL_FAILING.to_owned(),
+            _ => said.phrase.clone(),
+        },
         urgent: said.weight == Weight::Urgent,
+        observing: false,
         device: notice.device.clone(),
         device_name: notice.device.is_some().then(|| bare_name.clone()),
         alert: None,
@@ -193,7 +197,7 @@ fn said(notice: &Notice, device: &str) -> Said {
             Weight::Told,
             "limits raised",
             "The limits were raised: Cordon may isolate more devices for a while.",
-            &["A person has raised them, for as long as stands below; then they are as before by themselves. What \
+            &["A person has raised them, for as long as stands under What is known; then they are as before by themselves. What \
                was held meanwhile stays held."],
         )
         .next("See what is in force and what is held:", &["cordon limits", "cordon held"])
@@ -205,7 +209,7 @@ fn said(notice: &Notice, device: &str) -> Said {
             &["Alerts are read and judged as before; what would be isolated is held, and its devices stay \
                connected. Releases go on, and so does following what was asked for before."],
         )
-        .next("If you did not expect this, ask whoever stands below. How things stand:", &["cordon status"])
+        .next("If you did not expect this, ask whoever is named under What is known. How things stand:", &["cordon status"])
         .next("When the reason is gone:", &[RESUME]),
         Topic::Resumed => Said::new(
             Weight::Told,
@@ -259,14 +263,14 @@ const HELD_RUN: &str = "cordon held run ALERT_ID --comment \"…\"";
 const HELD_DROP: &str = "cordon held drop ALERT_ID --comment \"…\"";
 const RESUME: &str = "cordon resume --comment \"…\"";
 const DEAD_LETTERS: &str = "cordon dead-letters";
+const REDRIVE: &str = "cordon dead-letters redrive ID";
+
+/// The notice about a channel, for programs, whichever channel it is.
+const CHANNEL_FAILING: &str = "a channel takes nothing";
 
 /// What did not come about has to be looked at; the rest is as it was ordered.
 fn weight(state: EffectState) -> Weight {
-    use EffectState::{Cancelled, Failed, Held, Refused, TimedOut, Unknown};
-    match state {
-        Cancelled | Failed | Held | Refused | TimedOut | Unknown => Weight::Urgent,
-        _ => Weight::Told,
-    }
+    if calls_for_a_person(state) { Weight::Urgent } else { Weight::Told }
 }
 
 fn holding() -> Said {
@@ -275,7 +279,8 @@ fn holding() -> Said {
         "isolations are held",
         "Cordon holds isolations back: they wait for a person.",
         &[
-            "A limit, an open breaker or a pause stands against what the policy would do; which one stands below.",
+            "A limit, an open breaker or a pause stands against what the policy would do; which one is named under \
+             What is known.",
             "This is said once for each of them, and again after an hour: more may be held by now. The devices \
              concerned are connected. What is held for 24 hours is given up.",
         ],
@@ -363,20 +368,24 @@ fn late_alerts() -> Said {
         ],
     )
     .next("Look at them yourself; what became of each:", &["cordon explain ALERT_ID"])
-    .next("If it happens again, set a longer `poll.overlap` in the playbook: longer than the delay below.", &[])
+    .next("If it happens again, set a longer `poll.overlap` in the playbook: longer than the delay under \
+           What is known.", &[])
 }
 
 fn channel_failing(channel: &str) -> Said {
+    let is_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let plain = channel.chars().all(is_a_name) && !channel.starts_with('-');
+    let test = format!("cordon notify-test {}", if plain { channel } else { "CHANNEL" });
     let channel = one_line(channel, 60);
     Said::new(
         Weight::Urgent,
-        "a channel takes nothing",
+        &format!("{CHANNEL_FAILING}: {channel}"),
         format!("The channel `{channel}` does not take what people are to be told."),
         &["Whoever looks at that channel alone does not hear of what happens. What it was not told is tried again, for \
            24 hours; then it is set aside as a dead letter."],
     )
-    .next("Look at the reason below, and mend the channel. Then try it:", &["cordon notify-test CHANNEL"])
-    .next("What was set aside already can be told once more:", &[DEAD_LETTERS])
+    .next("Look at the reason under What is known, and mend the channel. Then try it:", &[&test])
+    .next("What was set aside already can be told once more:", &[DEAD_LETTERS, REDRIVE])
 }
 
 fn clock_wrong() -> Said {

@@ -2,7 +2,7 @@
 //! What was asked of the service is `effect`'s business; here is what was only decided.
 
 use crate::{
-    effect::{About, STILL_CONNECTED, Words, isolate_for, reach, words},
+    effect::{About, STILL_CONNECTED, Words, calls_for_a_person, isolate_for, reach, words},
     line::Line,
 };
 use model::{ActionTaken, Answer, DeviceFact, DeviceId, DeviceRef, Effect, EffectState, Mode};
@@ -36,22 +36,52 @@ pub(crate) fn outcome(taken: &ActionTaken, device: &str) -> Outcome {
             Answer::Refused => refused(taken, device),
         },
     };
-    let mode = if taken.state == Some(EffectState::Observed) { Mode::Observe } else { taken.decision.mode };
-    match mode {
-        Mode::Observe => Outcome {
+    match is_observing(taken) {
+        true => Outcome {
             phrase: format!("{} (observing)", told.phrase),
             headline: format!("Nothing was done: Cordon is observing. {}", told.headline),
             ..told
         },
-        Mode::Enforce => told,
+        false => told,
     }
+}
+
+/// The state that is told; none where nothing was to be done.
+pub(crate) fn told_state(taken: &ActionTaken) -> Option<EffectState> {
+    match (taken.state, taken.decision.answer) {
+        (Some(state), _) => Some(state),
+        (None, Answer::Propose) => Some(EffectState::Proposed),
+        (None, Answer::Refused) => Some(EffectState::Refused),
+        (None, Answer::Isolate) if taken.decision.mode == Mode::Observe => Some(EffectState::Observed),
+        (None, Answer::Isolate) => Some(EffectState::Claimed),
+        (None, Answer::None) => None,
+    }
+}
+
+/// Whether it was only observed. What was asked of the service before stands as it is, whatever the mode is by now.
+pub(crate) fn is_observing(taken: &ActionTaken) -> bool {
+    match taken.state {
+        Some(EffectState::Observed) => true,
+        Some(EffectState::Proposed | EffectState::Refused) | None => taken.decision.mode == Mode::Observe,
+        Some(_) => false,
+    }
+}
+
+/// Whether somebody has to look now: something went wrong or waits for a decision, or a device is about to be cut off.
+/// Whoever only observes is woken by nothing.
+pub(crate) fn is_urgent(taken: &ActionTaken) -> bool {
+    use EffectState::{Claimed, Pending, Requested, Requesting};
+    let Some(state) = told_state(taken).filter(|_| !is_observing(taken)) else { return false };
+    let is_about_to_be_cut_off =
+        taken.effect == Effect::Isolate && matches!(state, Claimed | Requesting | Requested | Pending);
+    calls_for_a_person(state) || is_about_to_be_cut_off
 }
 
 /// How a person isolates the device, after the condition for doing so.
 fn by_hand(condition: &str, taken: &ActionTaken) -> Line {
     let how = match taken.device {
-        DeviceFact::Known(_) => "open the device page (below) and choose \"Isolate device\".",
-        DeviceFact::Unknown { .. } => "Cordon does not know the device, so start from the alert (below).",
+        DeviceFact::Known(_) => "open the device page and choose \"Isolate device\".",
+        DeviceFact::Unknown { .. } => "Cordon does not know the device, so start from the alert.",
     };
     format!("{condition}, isolate the device in the portal: {how}").into()
 }
@@ -66,7 +96,7 @@ fn agree(taken: &ActionTaken) -> Vec<Line> {
             )
             .into(),
             isolate_for(&device.id, &taken.alert.id),
-            "Or isolate it in the portal: open the device page (below) and choose \"Isolate device\".".into(),
+            "Or isolate it in the portal: open the device page and choose \"Isolate device\".".into(),
         ],
         None => vec![by_hand(AGREE, taken)],
     }
@@ -126,7 +156,9 @@ fn refused(taken: &ActionTaken, device: &str) -> Outcome {
     let reason = reason.map_or_else(|| "refused".to_owned(), |reason| model::one_line(reason, 48));
     let mut next = vec!["Nobody has acted, and the alert may still be a real one: look at it now.".into()];
     if !decision.doubts.is_empty() {
-        next.push("Cordon was not sure of its facts. Check the doubts above before you act on them.".into());
+        next.push(
+            "Cordon was not sure of its facts. Check the doubts under Why before you act on them.".into(),
+        );
     }
     next.push(by_hand(MUST, taken));
     Outcome {

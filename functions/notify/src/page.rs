@@ -1,17 +1,17 @@
 //! What a mail says, before it is plain text or HTML: both parts are made of this, so that they say the same.
 //!
-//! Every text in here is on one line, free of anything that acts or hides, and holds no link but those in
-//! `links`. Escaping for HTML is the template's business.
+//! Every text in here is on one line, free of anything that acts or hides, and holds nothing that becomes a link, but
+//! those in `links`, and `subject` and the gist's name of the device: a header and a program get these as they are.
+//! Escaping for HTML is the template's business.
 
 use crate::{
     evidence::{Entry, entries, show, time},
     line::Line,
-    outcome::outcome,
+    outcome::{is_observing, is_urgent, outcome, told_state},
 };
 use jiff::Timestamp;
 use model::{
-    ActionTaken, Alert, Answer, Device, DeviceFact, Effect, EffectState, MessageId, Mode, Severity, User,
-    one_line,
+    ActionTaken, Alert, Answer, Device, DeviceFact, Effect, EffectState, MessageId, Severity, User, one_line,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ports::{Gist, GistKind};
@@ -85,7 +85,7 @@ pub(crate) fn page(
         tables.insert(0, ("Device", device_table(taken)));
     }
     Page {
-        gist: gist(taken, &bare_name, &severity),
+        gist: gist(taken, &bare_name),
         sender: sender(&chapters, message),
         subject,
         sort,
@@ -115,6 +115,13 @@ pub(crate) fn follows(story: &str, phrase: &str) -> String {
     format!("Follows what you were told of {}. New: {}.", one_line(story, 160), show(phrase, 120))
 }
 
+/// The same where the channel was told of something later before: what comes late must not pass for news.
+pub(crate) fn earlier(story: &str, phrase: &str, occurred_at: Timestamp) -> String {
+    let at = occurred_at.strftime("%H:%M");
+    let (story, phrase) = (one_line(story, 160), show(phrase, 120));
+    format!("Follows what you were told of {story}. Earlier ({at} UTC): {phrase}.")
+}
+
 /// Who and what, at a glance.
 fn facts(taken: &ActionTaken, device: &str, phrase: &str) -> Vec<(&'static str, String)> {
     let mut rows = Rows::default();
@@ -125,15 +132,16 @@ fn facts(taken: &ActionTaken, device: &str, phrase: &str) -> Vec<(&'static str, 
     rows.0
 }
 
-fn gist(taken: &ActionTaken, device_name: &str, severity: &str) -> Gist {
+fn gist(taken: &ActionTaken, device_name: &str) -> Gist {
     let alert = &taken.alert;
     Gist {
         kind: GistKind::Outcome,
         story: story_name(taken),
-        severity: Some(severity.to_owned()),
+        severity: Some(show(alert.severity.as_ref().unwrap_or(&Severity::Unspecified).as_str(), 20)),
         action: Some(taken.effect),
         outcome: outcome_word(taken).to_owned(),
-        urgent: true,
+        urgent: is_urgent(taken),
+        observing: is_observing(taken),
         device: taken.device.known().map(|device| device.id.clone()),
         device_name: Some(device_name.to_owned()),
         alert: Some(alert.id.clone()),
@@ -144,14 +152,7 @@ fn gist(taken: &ActionTaken, device_name: &str, severity: &str) -> Gist {
 
 /// The outcome as routes name it: one of [`policy::OUTCOMES`].
 pub(crate) fn outcome_word(taken: &ActionTaken) -> &'static str {
-    match (taken.state, taken.decision.answer) {
-        (Some(state), _) => state.word(),
-        (None, Answer::Propose) => EffectState::Proposed.word(),
-        (None, Answer::Refused) => EffectState::Refused.word(),
-        (None, Answer::Isolate) if taken.decision.mode == Mode::Observe => EffectState::Observed.word(),
-        (None, Answer::Isolate) => EffectState::Claimed.word(),
-        (None, Answer::None) => policy::NOTHING,
-    }
+    told_state(taken).map_or(policy::NOTHING, EffectState::word)
 }
 
 fn incident(alert: &Alert) -> Option<String> {
@@ -242,6 +243,11 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 fn why(taken: &ActionTaken) -> Vec<Line> {
+    // The policy that isolates a device says nothing of its release: who has ordered that stands in the notes.
+    if taken.effect == Effect::Release || taken.state == Some(EffectState::Released) {
+        let noted = taken.notes.iter().map(|note| format!("Noted: {}", show(note, 300))).collect();
+        return limited(noted).into_iter().map(Line::Said).collect();
+    }
     let decision = &taken.decision;
     let notes = |label: &str, notes: &[model::PolicyNote]| -> Vec<String> {
         let say = |note: &model::PolicyNote| {

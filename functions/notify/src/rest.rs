@@ -4,7 +4,7 @@
 //! It reads and writes nothing: whoever tells does that.
 
 use jiff::{SignedDuration, Timestamp};
-use ports::{ChannelRow, Failing, Unsent};
+use ports::{ChannelRow, Failing, Gathered, Telling, Unsent};
 
 /// How long a channel rests after its first failure; twice as long after each that follows, up to the longest.
 const FIRST_REST: SignedDuration = SignedDuration::from_secs(30);
@@ -28,14 +28,40 @@ const AFTER_REFUSALS: [SignedDuration; 4] = [
     SignedDuration::from_mins(30),
 ];
 
+/// How far another worker's time may be ahead. What is further ahead was written by a clock that was wrong then, and is not
+/// gone by.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// The longest that anything is put off for, by a rest or a refusal.
+const LONGEST_WAIT: SignedDuration = LONGEST_ASKED;
+
+fn is_credible(at: Timestamp, now: Timestamp) -> bool {
+    at <= later(now, SKEW)
+}
+
+/// What stands beside a message and a channel, as far as one may go by it now.
+pub(crate) fn credible(telling: Telling, one_try: SignedDuration, now: Timestamp) -> Telling {
+    let is_past = telling.set_aside.is_some_and(|at| now.duration_since(at).abs() >= Telling::COPIES);
+    if is_past {
+        return Telling { channel: telling.channel, ..Telling::default() };
+    }
+    // Without a reason it is a worker that is about it.
+    let longest = if telling.why.is_none() { one_try } else { LONGEST_WAIT };
+    let until = if telling.until > later(later(now, longest), SKEW) { now } else { telling.until };
+    let since = telling.since.filter(|since| is_credible(*since, now));
+    let digest = telling.digest.filter(|begin| *begin <= later(now, Gathered::EVERY));
+    Telling { until, since, digest, ..telling }
+}
+
 pub(crate) fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_add(by).unwrap_or(now)
 }
 
 /// The channel after it has taken nothing.
 pub(crate) fn failed(row: ChannelRow, unsent: &Unsent, now: Timestamp) -> ChannelRow {
+    let credible = row.failing.as_ref().filter(|failing| is_credible(failing.since, now));
     let (since, before, told) =
-        row.failing.as_ref().map_or((now, 0, false), |failing| (failing.since, failing.tries, failing.told));
+        credible.map_or((now, 0, false), |failing| (failing.since, failing.tries, failing.told));
     let tries = before.saturating_add(1);
     let rest = FIRST_REST.saturating_mul(1 << before.min(10)).min(LONGEST_REST);
     let mut rests_until = later(now, rest);
@@ -67,7 +93,7 @@ pub(crate) fn took(row: ChannelRow, counts: bool, now: Timestamp) -> ChannelRow 
 }
 
 fn in_window(from: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(from) < WINDOW
+    is_credible(from, now) && now.duration_since(from) < WINDOW
 }
 
 /// Whether the channel was told so much lately that what follows is gathered.
@@ -78,7 +104,8 @@ pub(crate) fn is_storm(row: &ChannelRow, digest_after: Option<u32>, now: Timesta
 
 /// The failure of a channel that is left alone just now.
 pub(crate) fn resting(row: &ChannelRow, now: Timestamp) -> Option<&Failing> {
-    row.failing.as_ref().filter(|failing| failing.rests_until > now)
+    let longest = later(later(now, LONGEST_WAIT), SKEW);
+    row.failing.as_ref().filter(|failing| failing.rests_until > now && failing.rests_until <= longest)
 }
 
 /// The failure that people have to hear of.
@@ -156,6 +183,46 @@ mod tests {
             .map(|until| until.duration_since(at(0)).as_secs())
             .collect();
         assert_eq!(waits, [30, 120, 480, 1_800]);
+    }
+
+    #[test]
+    fn what_a_clock_has_written_that_was_ahead_is_not_gone_by() {
+        let hours = |hours: i64| at(hours * 3_600);
+        let of = |now: Timestamp| {
+            let row = failed(took(ChannelRow::default(), true, now), &Unsent::channel("gone"), now);
+            let telling = Telling {
+                until: later(now, SignedDuration::from_secs(45)),
+                since: Some(now),
+                digest: Some(now),
+                ..Telling::default()
+            };
+            (row, telling)
+        };
+        let one_try = SignedDuration::from_secs(45);
+        let (row, telling) = of(hours(24));
+        assert!(resting(&row, hours(24)).is_some() && resting(&row, hours(0)).is_none());
+        assert!(is_storm(&row, Some(1), hours(24)) && !is_storm(&row, Some(1), hours(0)));
+        assert_eq!(failed(row, &Unsent::channel("gone"), hours(0)).failing.unwrap().since, hours(0));
+        let told = credible(telling, one_try, hours(0));
+        assert_eq!((told.until, told.since, told.digest), (hours(0), None, None));
+        // Another worker's time may be a little ahead.
+        let (row, telling) = of(at(30));
+        assert!(resting(&row, at(0)).is_some() && is_storm(&row, Some(1), at(0)));
+        assert_eq!(credible(telling.clone(), one_try, at(0)), telling);
+    }
+
+    #[test]
+    fn what_was_set_aside_begins_anew_when_no_copy_of_it_is_expected_any_more() {
+        let aside = Telling {
+            given_up: true,
+            tries: 5,
+            set_aside: Some(at(0)),
+            why: Some("no".into()),
+            ..Telling::default()
+        };
+        let one_try = SignedDuration::from_secs(45);
+        assert!(credible(aside.clone(), one_try, at(599)).given_up);
+        assert_eq!(credible(aside, one_try, at(600)), Telling::default());
     }
 
     #[test]

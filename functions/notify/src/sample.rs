@@ -1,12 +1,13 @@
-//! One marked sample, sent through one channel, for `cordon notify-test`.
+//! One marked sample, sent through one channel, for `cordon notify-test`: by this process, or by the function of a
+//! deployed stack, which gets a notice that asks for it.
 //!
-//! It is made and sent as any other message is, and nothing else: nothing is written into the state, no queue is asked,
-//! and neither the channel's route, its rest nor its digests count.
+//! It is made and sent as any other message is, once, and neither the channel's route, its rest nor its digests count: whoever
+//! has just mended a channel wants to know now. It changes nothing of what is known of the channel.
 
-use crate::{Channel, Letter, Story, Templates, letter, notice, page::Show};
+use crate::{Channel, Letter, Notify, Story, Templates, letter, notice, page::Show};
 use jiff::Timestamp;
-use model::{MessageId, Notice, Topic};
-use ports::Unsent;
+use model::{Envelope, MessageId, Notice, Topic};
+use ports::{CommitError, Disposition, Expect, State, Telling, Told, Unsent, Write};
 
 /// What a channel has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,63 @@ pub async fn send_sample(
     let letter = sample(channel, templates, portal, now);
     channel.deliver(&letter, now).await?;
     Ok(Sample { subject: letter.mail.subject })
+}
+
+impl Notify {
+    /// Sends the sample that a notice asks for, and leaves what came of it for whoever waits. Not tried again: a sample that
+    /// arrives tomorrow is of no use.
+    pub(crate) async fn tell_sample(
+        &self,
+        message: &Envelope<Notice>,
+        channel: &str,
+        now: Timestamp,
+    ) -> Disposition {
+        let Some(channel) = self.channels.iter().find(|one| one.name() == channel) else {
+            tracing::warn!(channel, id = %message.id, "a sample was asked for of a channel that is not here");
+            return Disposition::Done;
+        };
+        let key = Told::of_notice(&message.tenant, &message.id, channel.name());
+        match self.state.get_readable::<Told>(&key, now).await {
+            Ok(None) => {}
+            // It is there already, or it cannot be known whether it is: one sample too few is better than two.
+            Ok(Some(_)) | Err(_) => return Disposition::Done,
+        }
+        let sent = send_sample(channel, &self.templates, &self.portal, now).await;
+        if let Err(unsent) = &sent {
+            tracing::warn!(channel = channel.name(), id = %message.id, why = unsent.why, "a sample was not taken");
+        }
+        let name = channel.name().to_owned();
+        let write = match sent {
+            Ok(Sample { subject }) => {
+                Write::put(key, &Told { at: now, channel: name, subject }, Expect::Any, Told::expires(now))
+            }
+            Err(unsent) => {
+                let telling = Telling {
+                    until: now,
+                    channel: name,
+                    since: Some(now),
+                    tries: 1,
+                    why: Some(unsent.why),
+                    given_up: true,
+                    ..Telling::default()
+                };
+                Write::put(Telling::beside(&key), &telling, Expect::Any, Telling::expires(now))
+            }
+        };
+        if let Err(error) = written(&self.state, write, now).await {
+            tracing::warn!(id = %message.id, error, "what came of a sample could not be written down");
+        }
+        Disposition::Done
+    }
+}
+
+async fn written(
+    state: &State,
+    write: Result<Write, ports::StateError>,
+    now: Timestamp,
+) -> Result<(), String> {
+    let write = write.map_err(|error| error.to_string())?;
+    state.commit(&[write], now).await.map_err(|error: CommitError| error.to_string())
 }
 
 /// A letter of its own each time: who asks twice finds two, in no story but their own.

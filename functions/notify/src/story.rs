@@ -23,8 +23,7 @@ pub(crate) fn of_outcome(message: &Envelope<ActionTaken>) -> Story {
 pub(crate) async fn of_notice(state: &State, message: &Envelope<Notice>, now: Timestamp) -> Story {
     let (tenant, own) = (&message.tenant, notice::story_name(&message.body));
     let Some(device) = &message.body.device else {
-        let id = MessageId::of("story", &[tenant.as_str(), "notice", message.id.as_str()]);
-        return Story { id, name: own };
+        return Story { id: message.id.clone(), name: own };
     };
     // Which thread it stands in matters less than that it is told.
     let latest = state.get_readable::<Latest>(&Latest::key(tenant, device), now).await.unwrap_or_default();

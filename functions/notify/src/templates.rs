@@ -2,13 +2,15 @@
 //!
 //! A template is words around a page; it decides nothing and reaches nothing. It cannot switch off the escaping of
 //! HTML: there is no filter for that, the tag for it is refused, and one template cannot take in another. How much it
-//! may write, and how long it may take, is bounded. What goes wrong with one of the playbook's is found when it is read;
-//! what goes wrong all the same later is logged, and the shipped one is used.
+//! may write, hold and do is bounded: `tags.rs` refuses what makes texts grow, steps are counted, and so is what the
+//! filters work on. What goes wrong with one of the playbook's is found when it is read; what goes wrong all the same
+//! later is logged, and the shipped one is used.
 
-use crate::{Mail, evidence::show, example::pages, line::Line, page::Page, wrap::wrap};
+use crate::{Mail, evidence::show, example::pages, line::Line, page::Page, tags, wrap::wrap};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, escape_formatter,
-    filters, value::Serde,
+    filters,
+    value::{Serde, ValueKind},
 };
 use model::one_line;
 use serde::Serialize;
@@ -38,6 +40,9 @@ const MAX_TEMPLATE: usize = 256 * 1024;
 /// The most that a template may write, in bytes, and how many steps it may take.
 const MAX_OUTPUT: usize = 2 * 1024 * 1024;
 const MAX_STEPS: u64 = 500_000;
+
+/// The most that a template's filters may take and give, all in all, in bytes.
+const MAX_FILTERED: usize = 16 * 1024 * 1024;
 
 /// The longest subject, in characters.
 const MAX_SUBJECT: usize = 250;
@@ -97,9 +102,10 @@ impl Templates {
     /// The page as a mail.
     pub(crate) fn mail(&self, page: &Page) -> Mail {
         let view = View::of(page);
+        let header = View { subject: page.subject.clone(), ..View::of(page) };
         let bare = || format!("{}\n\n(The rest could not be written.)\n", page.headline);
         let subject =
-            self.render(SUBJECT, &view).map(|subject| tame(&subject)).filter(|text| !text.is_empty());
+            self.render(SUBJECT, &header).map(|subject| tame(&subject)).filter(|text| !text.is_empty());
         Mail {
             subject: subject.unwrap_or_else(|| page.subject.clone()),
             text: self.render(TEXT, &view).unwrap_or_else(bare),
@@ -124,8 +130,12 @@ impl Templates {
     /// Whether one of the playbook's gives something whole for a message of every kind.
     fn trial(&self, name: &str) -> Result<(), String> {
         for (kind, page) in pages() {
-            let text = render(&self.own, name, &View::of(&page))
-                .map_err(|error| format!("{} ({kind})", said(name, &error)))?;
+            let mut view = View::of(&page);
+            if name == SUBJECT {
+                view.subject.clone_from(&page.subject);
+            }
+            let text =
+                render(&self.own, name, &view).map_err(|error| format!("{} ({kind})", said(name, &error)))?;
             let whole = match name {
                 HTML => text.contains(&escaped(&page.headline)),
                 TEXT => squeezed(&text).contains(&squeezed(&page.headline)),
@@ -176,20 +186,10 @@ fn files(folder: &Path, problems: &mut Vec<String>) -> Vec<(&'static str, String
 }
 
 fn add(environment: &mut Environment<'static>, name: &'static str, source: String) -> Result<(), String> {
-    if let Some(line) = line_of_tag(&source, "autoescape") {
-        return Err(format!(
-            "{FOLDER}/{name}:{line}: `autoescape` is not to be had: what strangers wrote is always escaped"
-        ));
+    if let Err((line, why)) = tags::check(&source) {
+        return Err(format!("{FOLDER}/{name}:{line}: {why}"));
     }
     environment.add_template_owned(name, source).map_err(|error| said(name, &error))
-}
-
-/// The line of the first tag of this name: `{% name`, `{%- name`.
-fn line_of_tag(source: &str, name: &str) -> Option<usize> {
-    let begins = |rest: &str| rest.trim_start_matches(['-', '+']).trim_start().starts_with(name);
-    let mut tags = source.match_indices("{%");
-    let (at, _) = tags.find(|(at, _)| source.get(at + 2..).is_some_and(begins))?;
-    Some(source.get(..at)?.lines().count().max(1))
 }
 
 /// An error by file and line, with a hint.
@@ -205,7 +205,6 @@ fn said(name: &str, error: &Error) -> String {
             "; the filters are upper, lower, trim, length, join, first, last, wrap and pad"
         }
         ErrorKind::OutOfFuel => "; it takes too many steps",
-        ErrorKind::SyntaxError => "; `include`, `import`, `extends` and `macro` are not to be had",
         _ => "",
     };
     format!("{FOLDER}/{name}{line}: {what}{hint}")
@@ -219,18 +218,60 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_formatter(write_value);
     environment.set_fuel(Some(MAX_STEPS));
-    environment.add_filter("upper", |text: &str| text.to_uppercase());
-    environment.add_filter("lower", |text: &str| text.to_lowercase());
-    environment.add_filter("trim", |text: &str| text.trim().to_owned());
-    environment
-        .add_filter("pad", |text: &str, width: usize| format!("{text:<width$}", width = width.min(80)));
-    environment
-        .add_filter("wrap", |text: &str, first: &str, indent: usize| wrap(text, first, indent.min(40)));
+    environment.add_filter("upper", |state: &mut State<'_, '_>, text: &str| {
+        count(state, 2 * text.len()).map(|()| text.to_uppercase())
+    });
+    environment.add_filter("lower", |state: &mut State<'_, '_>, text: &str| {
+        count(state, 2 * text.len()).map(|()| text.to_lowercase())
+    });
+    environment.add_filter("trim", |state: &mut State<'_, '_>, text: &str| {
+        count(state, 2 * text.len()).map(|()| text.trim().to_owned())
+    });
+    environment.add_filter("pad", |state: &mut State<'_, '_>, text: &str, width: usize| {
+        let width = width.min(80);
+        count(state, 2 * text.len() + width).map(|()| format!("{text:<width$}"))
+    });
+    environment.add_filter("wrap", |state: &mut State<'_, '_>, text: &str, first: &str, indent: usize| {
+        // At most half of a line is indent, and so a text can become twice as long.
+        count(state, 3 * text.len() + 2 * first.len()).map(|()| wrap(text, first, indent.min(40)))
+    });
     environment.add_filter("length", filters::length);
-    environment.add_filter("join", filters::join);
+    environment.add_filter("join", join);
     environment.add_filter("first", filters::first);
     environment.add_filter("last", filters::last);
     environment
+}
+
+/// How much the filters have taken and given.
+#[derive(Default)]
+struct Filtered(usize);
+
+/// Counts so much more, as long as that is not too much.
+fn count(state: &mut State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    let Filtered(sum) = state.get_or_insert_extension_with(Filtered::default);
+    *sum = sum.saturating_add(bytes);
+    if *sum <= MAX_FILTERED {
+        return Ok(());
+    }
+    let most = MAX_FILTERED / (1024 * 1024);
+    Err(Error::new(ErrorKind::InvalidOperation, format!("the filters were given more than {most} MiB")))
+}
+
+/// The texts of a list, one after the other. Each is counted before it is taken.
+fn join(state: &mut State<'_, '_>, list: &Value, between: Option<&str>) -> Result<String, Error> {
+    let between = between.unwrap_or_default();
+    let mut joined = String::new();
+    for (index, item) in list.try_iter()?.enumerate() {
+        let Some(text) = item.as_str() else {
+            return Err(Error::new(ErrorKind::InvalidOperation, "`join` takes a list of texts"));
+        };
+        count(state, between.len() + 2 * text.len() + 1)?;
+        if index > 0 {
+            joined.push_str(between);
+        }
+        joined.push_str(text);
+    }
+    Ok(joined)
 }
 
 /// As the templates' own writing does it, but for `/`, which means nothing in HTML: links stay what they are.
@@ -238,6 +279,9 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
     match value.as_str() {
         Some(text) if *state.auto_escape() == AutoEscape::Html && !value.is_safe() => {
             out.write_str(&escaped(text)).map_err(Error::from)
+        }
+        None if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) => {
+            Err(Error::new(ErrorKind::InvalidOperation, "it is a list, and no text; go over it with `for`"))
         }
         Some(_) | None => escape_formatter(out, state, value),
     }
@@ -292,7 +336,8 @@ fn squeezed(text: &str) -> String {
 /// What a template sees of a page. docs/CHANNELS.md lists it.
 #[derive(Debug, Serialize)]
 struct View<'a> {
-    subject: &'a str,
+    /// A header's has a stranger's text as it is; anywhere else nothing in it becomes a link.
+    subject: String,
     sort: &'a str,
     phrase: &'a str,
     follows: Option<&'a str>,
@@ -385,7 +430,7 @@ impl<'a> View<'a> {
         let first = page.chapters.first().and_then(|(_, lines)| lines.first());
         View {
             preview: first.map_or("", |line| Said::from(line).text),
-            subject: &page.subject,
+            subject: show(&page.subject, 300),
             sort: &page.sort,
             phrase: &page.phrase,
             follows: page.follows.as_deref(),

@@ -46,15 +46,16 @@ impl MailBackend for SesMail {
     }
 }
 
-/// Whether another letter may well be taken. What concerns the account, its rate, its quota or its identities stops
-/// them all.
+/// What words name that are about the addresses, which are the same for every letter.
+const OF_ADDRESSES: [&str; 6] = ["address", "domain", "identity", "recipient", "sender", "not verified"];
+
+/// Whether another letter may well be taken. What concerns the account, its rate, its quota, its identities or an address
+/// stops them all.
 fn is_of_letter(code: Option<&str>, words: &str) -> bool {
-    match code {
-        Some("BadRequestException") => true,
-        // One code for a letter that is not liked, and for an address that nobody has verified.
-        Some("MessageRejected") => !words.contains("not verified"),
-        _ => false,
-    }
+    let words = words.to_lowercase();
+    // One code for a letter that is not liked, and for an address that is not.
+    matches!(code, Some("BadRequestException" | "MessageRejected"))
+        && !OF_ADDRESSES.iter().any(|named| words.contains(named))
 }
 
 #[cfg(test)]
@@ -85,7 +86,10 @@ mod tests {
             (400, "MessageRejected", "Email address is not verified. (cordon@example.com)", Fault::Channel),
             (503, "ServiceUnavailable", "later", Fault::Channel),
             (400, "MessageRejected", "Transaction failed: a header is too long", Fault::Message),
-            (400, "BadRequestException", "Missing final '@domain'", Fault::Message),
+            (400, "MessageRejected", "Email address is on the suppression list", Fault::Channel),
+            (400, "BadRequestException", "Missing final '@domain'", Fault::Channel),
+            (400, "BadRequestException", "The identity is not yours", Fault::Channel),
+            (400, "BadRequestException", "Message length is more than 10485760 bytes long", Fault::Message),
         ];
         for (status, code, words, fault) in cases {
             let body = json!({ "__type": code, "message": words });

@@ -18,7 +18,7 @@ pub struct Channel {
     /// Whether it is told command lines: shortened, with secrets masked. Default: on mail yes, elsewhere no.
     pub command_lines: bool,
     /// How many messages within ten minutes are told one by one; those beyond are gathered into digests. None: never.
-    /// Default: 10, and never for a webhook, behind which there is a program.
+    /// Default: 10, and never for a webhook and a folder: no person is woken by those.
     pub digest_after: Option<u32>,
 }
 
@@ -40,11 +40,8 @@ pub enum ChannelKind {
     Teams { url: SecretName },
     /// Posts to Slack, by an incoming webhook.
     Slack { url: SecretName },
-    /// Publishes to a topic of Amazon SNS, with the rights of the function that tells people.
-    Sns {
-        /// The topic's ARN; none: the deployment's.
-        topic: Option<String>,
-    },
+    /// Publishes to the deployment's topic of Amazon SNS, with the rights of the function that tells people.
+    Sns,
     /// Posts JSON to any program, signed.
     Webhook { url: SecretName, key: SecretName },
 }
@@ -99,8 +96,8 @@ pub struct GraphSettings {
     pub to: Vec<String>,
 }
 
-/// Where a secret is kept; at least one of the two is there. On one machine `env` counts, on AWS `field` and, where there is
-/// none, `env`.
+/// Where a secret is kept; at least one of the two is there. On one machine `env` counts; on AWS `field`, or `env` where a
+/// channel has no field and somebody has set the variable on the function.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SecretName {
     /// The environment variable that holds it.
@@ -178,9 +175,12 @@ impl Route {
 }
 
 /// What no channel of this host takes, though it might be told: such a message goes to all of them. An example, or none.
+/// A folder counts only where there is nothing else.
 pub fn taken_by_none(channels: &[Channel], host: HostKind) -> Option<String> {
     let here: Vec<&Channel> =
         channels.iter().filter(|channel| channel.only_on().is_none_or(|only| only == host)).collect();
+    let people: Vec<&Channel> = here.iter().copied().filter(|channel| channel.reaches_people()).collect();
+    let here = if people.is_empty() { here } else { people };
     if here.is_empty() {
         return None;
     }
@@ -210,17 +210,39 @@ impl Channel {
             | ChannelKind::Graph(_) => true,
             ChannelKind::Teams { .. }
             | ChannelKind::Slack { .. }
-            | ChannelKind::Sns { .. }
+            | ChannelKind::Sns
             | ChannelKind::Webhook { .. } => false,
         };
-        let for_programs = matches!(kind, ChannelKind::Webhook { .. });
+        let wakes_nobody = matches!(kind, ChannelKind::Webhook { .. } | ChannelKind::Folder { .. });
         Channel {
             name: name.to_owned(),
             kind,
             route: Route::default(),
             command_lines: is_mail,
-            digest_after: (!for_programs).then_some(DIGEST_AFTER),
+            digest_after: (!wakes_nobody).then_some(DIGEST_AFTER),
         }
+    }
+
+    /// Where the secrets of the channel are kept.
+    pub fn secrets(&self) -> Vec<&SecretName> {
+        match &self.kind {
+            ChannelKind::Folder { .. } | ChannelKind::Ses { .. } | ChannelKind::Sns => Vec::new(),
+            ChannelKind::Smtp(smtp) => match smtp.login.as_ref().map(|login| &login.proof) {
+                None => Vec::new(),
+                Some(SmtpProof::Password(password)) => vec![password],
+                Some(SmtpProof::OAuth(oauth)) => {
+                    [Some(&oauth.client_secret), oauth.refresh_token.as_ref()].into_iter().flatten().collect()
+                }
+            },
+            ChannelKind::Graph(graph) => vec![&graph.client_secret],
+            ChannelKind::Teams { url } | ChannelKind::Slack { url } => vec![url],
+            ChannelKind::Webhook { url, key } => vec![url, key],
+        }
+    }
+
+    /// Whether somebody is told by it. What lies in a folder is read by whoever looks there.
+    pub fn reaches_people(&self) -> bool {
+        !matches!(self.kind, ChannelKind::Folder { .. })
     }
 
     /// The host that alone has such a channel, where there is one: a Lambda function has no disk to keep mail on,
@@ -228,7 +250,7 @@ impl Channel {
     pub fn only_on(&self) -> Option<HostKind> {
         match self.kind {
             ChannelKind::Folder { .. } => Some(HostKind::Local),
-            ChannelKind::Ses { .. } | ChannelKind::Sns { .. } => Some(HostKind::Aws),
+            ChannelKind::Ses { .. } | ChannelKind::Sns => Some(HostKind::Aws),
             ChannelKind::Smtp(_)
             | ChannelKind::Graph(_)
             | ChannelKind::Teams { .. }
@@ -299,7 +321,10 @@ pub(crate) fn channel(
         "graph" => graph(reader, section),
         "teams" => only_url(reader, section).map(|url| ChannelKind::Teams { url }),
         "slack" => only_url(reader, section).map(|url| ChannelKind::Slack { url }),
-        "sns" => sns(reader, section),
+        "sns" => {
+            only(reader, section, &[], &[]);
+            Some(ChannelKind::Sns)
+        }
         "webhook" => webhook(reader, section),
         other => {
             let found = model::one_line(other, 60);
@@ -395,21 +420,6 @@ fn ses(reader: &mut Reader<'_>, section: Section<'_>) -> Option<ChannelKind> {
     only(reader, section, &["to"], &[]);
     let to = addresses(reader, section, "to");
     Some(ChannelKind::Ses { to })
-}
-
-fn sns(reader: &mut Reader<'_>, section: Section<'_>) -> Option<ChannelKind> {
-    only(reader, section, &["topic"], &[]);
-    let Some(word) = section.text(reader, "topic") else { return Some(ChannelKind::Sns { topic: None }) };
-    let parts: Vec<&str> = word.text.split(':').collect();
-    let good = matches!(parts.as_slice(), ["arn", _, "sns", region, account, name]
-        if !region.is_empty() && !account.is_empty() && !name.is_empty());
-    if !good {
-        let found = model::one_line(word.text, 120);
-        let such = "such as arn:aws:sns:eu-central-1:123456789012:soc";
-        reader.problem(word.at, format!("`{found}` is not the ARN of an SNS topic, {such}"));
-        return None;
-    }
-    Some(ChannelKind::Sns { topic: Some(word.text.to_owned()) })
 }
 
 /// The one setting of a kind that needs no other.

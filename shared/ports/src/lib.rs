@@ -39,4 +39,6 @@ pub use state::{
     Stored, Version, Write, impossible,
 };
 pub use tally::{Count, Tally};
-pub use telling::{ChannelRow, Closed, Failing, Gathered, Gist, GistKind, Latest, Storied, Telling, Told};
+pub use telling::{
+    ChannelRow, Closed, Failing, Gathered, Gist, GistKind, Latest, Part, PartEnd, Storied, Telling, Told,
+};

@@ -254,6 +254,25 @@ impl State {
         }
     }
 
+    /// Like [`State::query_all`], but a row that cannot be read is left out, with an error in the log.
+    pub async fn query_readable<T: DeserializeOwned>(
+        &self,
+        partition: &str,
+        prefix: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Stored<T>>, StateError> {
+        let mut all = Vec::new();
+        let mut next = None;
+        loop {
+            let page = self.backend.query(partition, prefix, next.as_deref(), now).await?;
+            all.extend(page.items.into_iter().filter_map(|item| readable(Some(item)).0));
+            next = page.next;
+            if next.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
     pub async fn commit(&self, writes: &[Write], now: Timestamp) -> Result<(), CommitError> {
         self.backend.commit(writes, now).await
     }

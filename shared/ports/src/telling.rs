@@ -2,11 +2,11 @@
 //! what waits for a digest. All of it is per channel, so that no channel's trouble is another's.
 
 use crate::{
-    Key, device_partition,
+    Expect, Key, State, StateError, Write, device_partition,
     rows::{ALERT_DAYS, alert_partition, days},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{AlertId, DeviceId, Effect, MessageId, TenantId};
+use model::{ActionTaken, AlertId, Body, DeviceId, Effect, Envelope, MessageId, Notice, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// A message that a channel has taken.
@@ -55,12 +55,44 @@ pub struct Telling {
     /// The digest that it waits for, by its beginning.
     #[serde(default)]
     pub digest: Option<Timestamp>,
+    /// That it is told by itself, whatever else there is: its digest was not taken, or did not have it.
+    #[serde(default)]
+    pub alone: bool,
     /// That this channel is not tried any more. The message is set aside when no other channel waits for it.
     #[serde(default)]
     pub given_up: bool,
+    /// When the message was set aside. Until [`Telling::COPIES`] after it, what comes is taken for a copy of the message that
+    /// was in the queue beside it; after that, for the message put back.
+    #[serde(default)]
+    pub set_aside: Option<Timestamp>,
 }
 
 impl Telling {
+    /// For how long copies of a message that was set aside are expected. They wait for the same, so they come together.
+    pub const COPIES: SignedDuration = SignedDuration::from_mins(10);
+
+    /// What forgets which channels a message was given up for: whoever puts it back wants it tried anew, and at once.
+    pub async fn forgetting(
+        state: &State,
+        tenant: &TenantId,
+        body: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Write>, StateError> {
+        let told = if model::kind_of(body).as_deref() == Some(Notice::KIND) {
+            Envelope::<Notice>::decode(body).ok().map(|notice| Told::of_notice(tenant, &notice.id, ""))
+        } else {
+            let taken = Envelope::<ActionTaken>::decode(body).ok();
+            taken.map(|taken| Told::key(tenant, &taken.body.alert.id, &taken.id, ""))
+        };
+        // What cannot be read was never told, nor given up.
+        let Some(begin) = told.map(|told| Telling::beside(&told)) else { return Ok(Vec::new()) };
+        let rows = state.query_readable::<Telling>(&begin.partition, &begin.sort, now).await?;
+        let given_up = rows.into_iter().map(|row| row.value).filter(|row| row.given_up);
+        let keys =
+            given_up.map(|row| Key { sort: format!("{}{}", begin.sort, row.channel), ..begin.clone() });
+        Ok(keys.map(|key| Write::Delete { key, expect: Expect::Any }).collect())
+    }
+
     /// The key beside that of a [`Told`].
     pub fn beside(told: &Key) -> Key {
         Key { partition: told.partition.clone(), sort: format!("telling-{}", told.sort) }
@@ -118,13 +150,22 @@ pub struct Storied {
     /// The message that the channel was told first.
     pub first: MessageId,
     pub at: Timestamp,
+    /// When the latest happened of what the channel was told. What happened before that is no news.
+    #[serde(default)]
+    pub latest: Option<Timestamp>,
 }
 
 impl Storied {
     /// `alert`: none for a notice.
     pub fn key(tenant: &TenantId, story: &MessageId, channel: &str, alert: Option<&AlertId>) -> Key {
         let account = alert.map_or("notice", |alert| alert.as_str());
-        Key { partition: format!("{tenant}#story#{story}"), sort: format!("storied#{channel}#{account}") }
+        let (partition, of_channel) = Storied::of_channel(tenant, story, channel);
+        Key { partition, sort: format!("{of_channel}{account}") }
+    }
+
+    /// The partition of a story, and how the keys of a channel begin in it.
+    pub fn of_channel(tenant: &TenantId, story: &MessageId, channel: &str) -> (String, String) {
+        (format!("{tenant}#story#{story}"), format!("storied#{channel}#"))
     }
 
     pub fn expires(now: Timestamp) -> Option<Timestamp> {
@@ -179,6 +220,9 @@ pub struct Gist {
     pub outcome: String,
     /// Whether somebody has to look now.
     pub urgent: bool,
+    /// That Cordon only observes: nothing was asked for, and nothing waits for a person.
+    #[serde(default)]
+    pub observing: bool,
     pub device: Option<DeviceId>,
     /// What to call the device: on one line, but otherwise as it is, so that programs can go by it. Whoever shows it to
     /// people makes it harmless as a link first.
@@ -220,12 +264,42 @@ impl Gathered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub at: Timestamp,
-    /// Whether all of it was told.
+    /// Which messages are told together, once and for all: how much a channel takes may change while it is told. None as
+    /// long as that was not settled.
     #[serde(default)]
-    pub told: bool,
+    pub parts: Option<Vec<Part>>,
+}
+
+/// What of a digest is told in one message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub messages: Vec<MessageId>,
+    /// What came of it; none as long as it is to be told.
+    #[serde(default)]
+    pub end: Option<PartEnd>,
+}
+
+/// What came of a part of a digest, and so of each message in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartEnd {
+    Told,
+    /// The channel does not take it so. Each of its messages is told alone.
+    Alone,
+    /// The channel was waited for long enough.
+    GivenUp {
+        why: String,
+    },
 }
 
 impl Closed {
+    /// What came of the part that this message is in; none as long as that is to be told. What is in no part is told
+    /// alone.
+    pub fn end_of(&self, message: &MessageId) -> Option<PartEnd> {
+        let part = self.parts.as_ref()?.iter().find(|part| part.messages.contains(message));
+        part.map_or(Some(PartEnd::Alone), |part| part.end.clone())
+    }
+
     /// The key beside those of what the digest has gathered.
     pub fn key(partition: &str) -> Key {
         Key { partition: partition.to_owned(), sort: "closed".to_owned() }

@@ -459,9 +459,8 @@ impl Life {
             Arc::new(Outside { pair: self.pair.clone(), door: door.clone(), log: self.log.clone() });
         let connection = connection(&self.simulator.url(), &[]);
         let mut problems = Problems::default();
-        // Without digests: the judge counts one mail for each message.
         let folder = ChannelKind::Folder { path: self.folder.path().join("mail") };
-        let channel = Channel { digest_after: None, ..Channel::new("mail", folder) };
+        let channel = Channel::new("mail", folder);
         let channels = notify::open(&[channel], &Vars::default(), None, &mut problems);
         let (reader, responder, _) = connect(&connection, door.clone()).unwrap();
         let host = Arc::new(Host::new(Parts {

@@ -32,9 +32,21 @@ pub(crate) async fn told(stage: &mut Deployed) {
     what_was_held_goes_on(stage).await;
     a_device_is_isolated_by_hand(stage).await;
     a_dead_letter_is_put_back_and_dropped(stage).await;
+    a_sample_is_sent_by_the_function(stage);
     let status = stage.cordon(&["status", "--json"]).json(0);
     assert_eq!(status["attention"], json!([]), "{status:#}");
     stage.nothing_is_left().await;
+}
+
+/// With the rights that the function has, not with ours.
+fn a_sample_is_sent_by_the_function(stage: &Deployed) {
+    let report = stage.cordon(&["notify-test", "--all", "--json"]).json(0);
+    let channels = report["channels"].as_array().unwrap();
+    assert_eq!(channels.len(), 2, "mail and the topic: {report:#}");
+    for channel in channels {
+        assert_eq!(channel["taken"], json!(true), "{report:#}");
+        assert!(channel["subject"].as_str().unwrap().contains("TEST"), "{report:#}");
+    }
 }
 
 /// A command that takes a reason.

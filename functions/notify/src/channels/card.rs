@@ -6,6 +6,7 @@
 //! stay, and a command is never cut: half of one would be another one.
 
 use crate::{evidence::Entry, letter::Letter, line::Line};
+use model::EffectState;
 use serde_json::Value;
 
 /// What is said of one message.
@@ -13,8 +14,10 @@ use serde_json::Value;
 pub(super) struct Card<'a> {
     pub(super) tone: Tone,
     pub(super) headline: &'a str,
-    /// What it is about: severity and title, or the story that goes on.
+    /// What it is about: severity and title.
     pub(super) about: String,
+    /// In a follow-up: the story that goes on.
+    pub(super) follows: Option<String>,
     pub(super) chapters: Vec<(&'static str, Vec<Line>)>,
     /// Who and what, at a glance.
     pub(super) facts: Vec<(&'static str, String)>,
@@ -57,7 +60,7 @@ const AMOUNTS: [Amount; 6] = [
 /// The chapters that are never shortened: they are in our own words.
 const WHOLE: [&str; 2] = ["What to do next", "How to undo it"];
 
-/// The chapter that a follow-up does without: it was told before.
+/// The chapter that a follow-up does without, unless nothing was done: it was told before.
 const TOLD_BEFORE: &str = "Why";
 
 /// The rows of the page's tables that stand beside who and what; in a follow-up the notes alone.
@@ -86,17 +89,21 @@ impl Card<'_> {
     fn new(letter: &Letter, amount: Amount) -> Card<'_> {
         let page = &letter.page;
         let follows = letter.is_follow_up;
-        let about = match &page.follows {
-            Some(follows) => follows.clone(),
-            None if follows => format!("Follows what you were told of {}.", letter.story.name),
-            None => format!("{} · {}", page.severity, page.title),
+        let about = format!("{} · {}", page.severity, page.title);
+        let line = match &page.follows {
+            Some(line) => Some(line.clone()),
+            None => follows.then(|| format!("Follows what you were told of {}.", letter.story.name)),
         };
-        let chapters = page.chapters.iter().filter(|(heading, _)| !follows || *heading != TOLD_BEFORE);
+        // Why nothing was done is not what was told before.
+        let is_stopped = [EffectState::Refused, EffectState::Held].map(EffectState::word);
+        let tells_why = !follows || is_stopped.contains(&page.gist.outcome.as_str());
+        let chapters = page.chapters.iter().filter(|(heading, _)| tells_why || *heading != TOLD_BEFORE);
         let evidence = if follows { 0 } else { amount.evidence };
         Card {
             tone: tone(letter),
             headline: &page.headline,
             about: model::one_line(&about, amount.line),
+            follows: line.map(|line| model::one_line(&line, amount.line)),
             chapters: chapters.map(|(heading, lines)| (*heading, chapter(heading, lines, amount))).collect(),
             facts: facts(letter, amount),
             evidence: said_of(&page.evidence, page.more_evidence.as_deref(), evidence),
@@ -205,7 +212,10 @@ mod tests {
                 let line =
                     |at: usize| format!("10:01 · device-{at:02} · {}", filler.to_string().repeat(fill));
                 let lines = (0..count).map(|at| Line::Said(line(at))).collect();
-                let letter = letter(vec![("Requested, not reported as done", lines)]);
+                // More than a digest ever says there.
+                let next = vec![Line::Said("x".repeat(1_000)), Line::Command("y".repeat(500))];
+                let letter =
+                    letter(vec![("What to do next", next), ("Requested, not reported as done", lines)]);
                 for (card, most) in [(teams::written(&letter), 28_000), (slack::written(&letter), 12_000)] {
                     let lost = (0..count).find(|at| !card.contains(&format!("device-{at:02}")));
                     assert_eq!(lost, None, "of {count} with {filler}");

@@ -83,9 +83,10 @@ impl Graph {
         if answer.is_success() {
             return Ok(());
         }
-        let mut parts = token.secret().expose_secret().split('.');
-        let echoes = parts.any(|part| part.len() >= 8 && answer.heard.contains(part));
-        Err(answer.unsent("Microsoft Graph", hint(answer.status), echoes))
+        let (token, code) = (token.secret().expose_secret(), answer.code());
+        let echoes =
+            token.contains(code) || token.split('.').any(|part| part.len() >= 8 && code.contains(part));
+        Err(answer.unsent("Microsoft Graph", hint(answer.status, code), echoes))
     }
 
     async fn token(&self, now: Timestamp) -> Result<AccessToken, Unsent> {
@@ -106,8 +107,16 @@ impl Graph {
     }
 }
 
-fn hint(status: StatusCode) -> Option<&'static str> {
+fn hint(status: StatusCode, code: &str) -> Option<&'static str> {
     match status.as_u16() {
+        // The addresses are the same for every letter.
+        400 if code.contains("Recipient") => Some("it does not take these recipients; check `to`"),
+        400 if ["SendAs", "Mailbox", "InvalidUser", "Sender"]
+            .iter()
+            .any(|of_sender| code.contains(of_sender)) =>
+        {
+            Some("it does not take this sender; check `from`")
+        }
         401 => Some("it does not accept the app's token; check `tenant_id` and `client_id`"),
         403 => Some(
             "the app may not send as this mailbox; it needs Mail.Send as an application permission with an \

@@ -2,7 +2,8 @@
 //! here.
 //!
 //! The address of a webhook is its key: whoever knows it may post. It stands in no error, no log and no
-//! `Debug`, and neither does what a service says that repeats a part of it.
+//! `Debug`. Of what a service says one short word is repeated, such as `invalid_payload`, and nothing else:
+//! it may hold what it was sent, which is not for the other channels and the log.
 
 use super::Opening;
 use credentials::Secret;
@@ -14,7 +15,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
 };
 use secrecy::ExposeSecret;
-use serde::Deserialize;
+use serde_json::Value;
 use std::{error::Error, time::Duration};
 use url::Url;
 
@@ -24,9 +25,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a service is left alone at its own word.
 const LONGEST_REST: SignedDuration = SignedDuration::from_hours(1);
 
-/// The most of an answer that is read, and of its words that are repeated.
+/// The most of an answer that is read, and of the word in it that is repeated.
 const MOST_READ: usize = 8 * 1024;
-const MOST_SAID: usize = 200;
+const MOST_SAID: usize = 60;
 
 /// Clients that follow no redirect and repeat nothing: one for the network, and one for this machine itself,
 /// which is never asked for through a proxy.
@@ -53,8 +54,8 @@ impl Http {
 }
 
 /// What a service's answer means for whoever set the channel up; none where it says nothing about the
-/// channel.
-pub(super) type Hint = fn(status: u16, words: &str) -> Option<&'static str>;
+/// channel. `code`: the word that it answered; empty where there is none.
+pub(super) type Hint = fn(status: u16, code: &str) -> Option<&'static str>;
 
 /// A webhook of a service.
 #[derive(Debug)]
@@ -102,13 +103,13 @@ impl Hook {
         if answer.is_success() {
             return Ok(());
         }
-        let hint = (self.hint)(answer.status.as_u16(), &answer.heard);
+        let hint = (self.hint)(answer.status.as_u16(), answer.code());
         // There may be another address now, where somebody keeps it anew.
         if hint.is_some() {
             self.url.forget().await;
         }
         let hint = hint.map(|hint| format!("{hint}; the address is kept in `{}`", self.kept_in));
-        Err(answer.unsent(self.service, hint.as_deref(), repeats(&answer.heard, &url)))
+        Err(answer.unsent(self.service, hint.as_deref(), repeats(answer.code(), &url)))
     }
 }
 
@@ -127,12 +128,16 @@ fn checked(text: &str, kept_in: &str) -> Result<Url, String> {
     }
 }
 
-/// Whether words repeat a part of an address that may be its key.
-fn repeats(words: &str, url: &Url) -> bool {
+/// Whether a word is a part of an address, or has a part of it in it that may be its key.
+fn repeats(word: &str, url: &Url) -> bool {
     // What stands in the addresses of Slack and of Power Automate and is no secret.
     const KNOWN: [&str; 8] =
         ["automations", "direct", "invoke", "manual", "powerautomate", "services", "triggers", "workflows"];
-    let words = words.to_lowercase();
+    let word = word.to_lowercase();
+    let address = percent_encoding::percent_decode_str(url.as_str()).decode_utf8_lossy().to_lowercase();
+    if url.as_str().to_lowercase().contains(&word) || address.contains(&word) {
+        return true;
+    }
     let segments = url.path_segments().into_iter().flatten().flat_map(|raw| {
         let decoded = percent_encoding::percent_decode_str(raw).decode_utf8_lossy().into_owned();
         [raw.to_owned(), decoded]
@@ -141,7 +146,7 @@ fn repeats(words: &str, url: &Url) -> bool {
     let pairs = url.query_pairs().map(|(_, value)| value.into_owned());
     segments.chain(raw_pairs).chain(pairs).any(|part| {
         let part = part.to_lowercase();
-        part.len() >= 6 && !KNOWN.contains(&part.as_str()) && words.contains(&part)
+        part.len() >= 6 && !KNOWN.contains(&part.as_str()) && word.contains(&part)
     })
 }
 
@@ -151,9 +156,17 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// How long it wants to be left alone.
     after: Option<SignedDuration>,
-    /// What it says, in one line. A stranger's, and it may hold what it was sent: whether it does is looked
-    /// for here, before it is cut.
-    pub(super) heard: String,
+    heard: Heard,
+}
+
+/// What a service says.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// A word for what is wrong, of letters, digits, `_`, `-` and `.`.
+    Code(String),
+    /// Anything else: a stranger's, and it may hold what it was sent.
+    Words,
 }
 
 /// Sends a request once and reads the answer. `service`: what to call it in an error.
@@ -178,17 +191,25 @@ impl Answer {
         self.status.is_success()
     }
 
-    /// Why nothing was taken. `hint`: what it means for the channel; `is_secret`: whether what it says is
-    /// kept back.
+    /// The word that it answered; empty where there is none.
+    pub(super) fn code(&self) -> &str {
+        match &self.heard {
+            Heard::Code(code) => code,
+            Heard::Nothing | Heard::Words => "",
+        }
+    }
+
+    /// Why nothing was taken. `hint`: what it means for the channel; `is_secret`: whether that word is kept
+    /// back.
     pub(super) fn unsent(&self, service: &str, hint: Option<&str>, is_secret: bool) -> Unsent {
         let mut why = format!("{service} answered {}", self.status.as_u16());
         if let Some(meaning) = hint.or_else(|| self.meaning()) {
             why.push_str(&format!(": {meaning}"));
         }
-        if is_secret {
-            why.push_str(" (its words are left out)");
-        } else if !self.heard.is_empty() {
-            why.push_str(&format!(" (it said: {})", model::one_line(&self.heard, MOST_SAID)));
+        match &self.heard {
+            Heard::Nothing => {}
+            Heard::Code(code) if !is_secret => why.push_str(&format!(" (it said: {code})")),
+            Heard::Code(_) | Heard::Words => why.push_str(" (its words are left out)"),
         }
         let is_of_message = matches!(self.status.as_u16(), 400 | 413 | 422) && hint.is_none();
         let fault = if is_of_message { Fault::Message } else { Fault::Channel };
@@ -234,24 +255,21 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     Some(after.clamp(SignedDuration::ZERO, LONGEST_REST))
 }
 
-/// The code and the message of an error as Microsoft's services write it, else the whole text.
-fn heard(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Told {
-        error: Inner,
+/// The code of an error as Microsoft's services write it, or an answer of one word, as Slack's are.
+fn heard(body: &[u8]) -> Heard {
+    let json = serde_json::from_slice::<Value>(body).ok();
+    let error = json.as_ref().and_then(|json| json.pointer("/error/code").or_else(|| json.pointer("/error")));
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    let word = error.and_then(Value::as_str).unwrap_or(text);
+    let in_words = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if text.is_empty() {
+        Heard::Nothing
+    } else if (1..=MOST_SAID).contains(&word.len()) && word.bytes().all(in_words) {
+        Heard::Code(word.to_owned())
+    } else {
+        Heard::Words
     }
-    #[derive(Deserialize)]
-    struct Inner {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
-    let text = match serde_json::from_slice::<Told>(body) {
-        Ok(Told { error }) => format!("{} {}", error.code, error.message),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    model::one_line(&text, MOST_READ)
 }
 
 #[cfg(test)]
@@ -300,25 +318,31 @@ mod tests {
     }
 
     #[test]
-    fn words_that_repeat_a_part_of_the_address_are_known() {
+    fn a_word_that_repeats_a_part_of_the_address_is_known() {
         let url = Url::parse(URL).unwrap();
-        let leaks = [
-            "no workflow 0123456789ABCDEF here",
-            "sig aB3-_secret+part is bad",
-            "sig=aB3-_secret%2Bpart is bad",
-            URL,
-        ];
-        for words in leaks {
-            assert!(repeats(words, &url), "{words}");
+        for word in
+            ["0123456789ABCDEF", "x.0123456789abcdef-x", "abcdef", "aB3-_secret", "sig", "prod-1.example.com"]
+        {
+            assert!(repeats(word, &url), "{word}");
         }
-        assert!(!repeats("the trigger of this workflow is not enabled; triggers/manual", &url));
+        for word in ["WorkflowTriggerIsNotEnabled", "invalid_blocks", "TriggersManual"] {
+            assert!(!repeats(word, &url), "{word}");
+        }
     }
 
     #[test]
-    fn the_words_of_an_error_are_on_one_line() {
+    fn one_short_word_is_heard_and_nothing_else() {
+        let code = |word: &str| Heard::Code(word.to_owned());
         let body = br#"{"error":{"code":"ErrorAccessDenied","message":"Access is denied.\r\nCheck."}}"#;
-        assert_eq!(heard(body), "ErrorAccessDenied Access is denied. Check.");
-        assert_eq!(heard(b"no_service"), "no_service");
-        assert_eq!(heard(b"\x1b[31m\xff"), "[31m\u{fffd}");
+        assert_eq!(heard(body), code("ErrorAccessDenied"));
+        assert_eq!(heard(b"no_service\n"), code("no_service"));
+        assert_eq!(heard(br#"{"ok":false,"error":"no_team"}"#), code("no_team"));
+        assert_eq!(heard(b" \r\n"), Heard::Nothing);
+        let long = "x".repeat(61);
+        let others: [&[u8]; 6] =
+            [b"no service", b"\x1b[31m", b"\xff", br#"{"error":{"code":7}}"#, b"{}", long.as_bytes()];
+        for other in others {
+            assert_eq!(heard(other), Heard::Words);
+        }
     }
 }

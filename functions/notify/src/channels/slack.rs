@@ -38,8 +38,8 @@ impl Slack {
 
 /// Slack says in one word what is wrong. Source: "Sending messages using incoming webhooks", and its list of
 /// errors.
-fn hint(status: u16, words: &str) -> Option<&'static str> {
-    match (status, words) {
+fn hint(status: u16, code: &str) -> Option<&'static str> {
+    match (status, code) {
         (
             _,
             "no_service" | "no_service_id" | "no_active_hooks" | "invalid_token" | "token_revoked"
@@ -118,6 +118,7 @@ fn chapter(heading: &str, lines: &[Line]) -> Value {
 /// The headline, what it is about, and who and what.
 fn headline(card: &Card<'_>) -> Value {
     let mut words = vec![bold(card.headline), plain(&format!("\n{}", card.about))];
+    words.extend(card.follows.iter().map(|follows| plain(&format!("\n{follows}"))));
     for (label, value) in &card.facts {
         words.extend([bold(&format!("\n{label}: ")), plain(value)]);
     }

@@ -35,6 +35,10 @@ const CLOSING: u16 = 421;
 /// A login is wanted, or is not good enough: nothing of the letter's. Source: RFC 4954, section 6.
 const OF_THE_LOGIN: [u16; 4] = [530, 534, 535, 538];
 
+/// Who may send as whom is no business of the letter's either, though some servers look at it only when they have the
+/// letter. Source: Microsoft, "NDR error codes in Exchange Online" (5.7.60), and what it says of `SendAsDenied`.
+const OF_THE_SENDER: [&str; 4] = ["5.7.60", "send as", "sendas", "send on behalf"];
+
 pub(super) struct Smtp {
     host: String,
     port: u16,
@@ -165,13 +169,14 @@ impl Smtp {
             }
         }
         if refused.len() == envelope.to().len() {
-            // One that may be taken later is worth waiting for.
-            refused.sort_by_key(|(_, unsent)| unsent.fault == Fault::Message);
             let first = refused.into_iter().next().map(|(_, unsent)| unsent);
-            return Err(first.unwrap_or_else(|| Unsent::message("nobody is named")));
+            return Err(first.unwrap_or_else(|| Unsent::channel("nobody is named")));
         }
         connection.command(Data).await.map_err(not_taken)?;
-        connection.message(&message.formatted()).await.map_err(not_taken)?;
+        connection.message(&message.formatted()).await.map_err(|error| {
+            let fault = if is_of_letter(&error) { Fault::Message } else { Fault::Channel };
+            Unsent { fault, ..not_taken(error) }
+        })?;
         for (to, unsent) in refused {
             let (to, why) = (to.to_string(), unsent.why);
             tracing::warn!(
@@ -245,16 +250,22 @@ impl Smtp {
         format!("no connection to {server} ({said}); check host, port and security")
     }
 
+    /// What a server says before it has the letter is about the addresses, which are the same for every letter.
     fn not_taken(&self, error: &Error, shown: Option<&Shown>) -> Unsent {
         let said = error.to_string();
         // Looked for before the words are cut, or a part of it would stay.
         let echoes = shown.is_some_and(|shown| shown.is_in(&said));
         let said = if echoes { "its words are left out".to_owned() } else { model::one_line(&said, 300) };
-        let why = format!("{} did not take the letter ({said}); check from and to", self.server());
-        let is_of_letter =
-            error.is_permanent() && status(error).is_some_and(|code| !OF_THE_LOGIN.contains(&code));
-        Unsent { why, fault: if is_of_letter { Fault::Message } else { Fault::Channel }, after: None }
+        Unsent::channel(format!("{} did not take the letter ({said}); check from and to", self.server()))
     }
+}
+
+/// Whether a server that has the whole letter refuses it for good, and for what is in it.
+fn is_of_letter(error: &Error) -> bool {
+    let said = error.to_string().to_lowercase();
+    error.is_permanent()
+        && status(error).is_some_and(|code| !OF_THE_LOGIN.contains(&code))
+        && !OF_THE_SENDER.iter().any(|words| said.contains(words))
 }
 
 /// The server's code, where it has answered.

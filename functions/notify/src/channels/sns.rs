@@ -1,16 +1,16 @@
 //! Amazon SNS, through the topics of the AWS host. Who is subscribed, and whether the role may publish, is not known
 //! here.
 //!
-//! What is published is the plain part of a mail: a subscriber may be a mailbox, a telephone or a program. For
-//! programs there are attributes, by which a subscription's filter policy chooses.
+//! What is published is the plain part of a mail, for a mailbox or a program; it is too long for a telephone. There are
+//! attributes, by which a subscription's filter policy chooses.
 
 use super::Opening;
-use crate::{letter::Letter, page::Page};
+use crate::{evidence::show, letter::Letter, page::Page};
 use model::Effect;
 use ports::{GistKind, Publication, TopicBackend, Unsent};
 use std::sync::Arc;
 
-/// The deployment's topic, where the playbook names none.
+/// The deployment's topic: the one that the function's role may publish to.
 const TOPIC: &str = "CORDON_SNS_TOPIC";
 
 /// A subject has fewer than 100 characters. Source: `Publish` in the SNS API reference.
@@ -28,20 +28,24 @@ pub(super) struct Sns {
 }
 
 impl Sns {
-    pub(super) fn open(topic: Option<&str>, opening: &mut Opening<'_>) -> Option<Sns> {
+    pub(super) fn open(opening: &mut Opening<'_>) -> Option<Sns> {
         let aws = opening.aws?;
-        let Some(topic) = topic.or(opening.vars.get(TOPIC)) else {
-            opening.problem(&format!(
-                "{TOPIC} is not set, and the channel has no `topic` of its own; deploy it with NotifyTopicArn"
-            ));
+        let Some(topic) = opening.vars.get(TOPIC) else {
+            opening.problem(&format!("{TOPIC} is not set; deploy it with NotifyTopicArn"));
             return None;
         };
+        if topic.ends_with(".fifo") {
+            opening.problem(&format!(
+                "{TOPIC} is a FIFO topic, which Cordon does not serve; name a standard one"
+            ));
+            return None;
+        }
         Some(Sns { topics: aws.topics.clone(), topic: topic.to_owned() })
     }
 
     pub(super) async fn deliver(&self, letter: &Letter) -> Result<(), Unsent> {
         let publication = Publication {
-            subject: subject(&letter.mail.subject),
+            subject: subject(&show(&letter.mail.subject, 250)),
             text: text(&letter.mail.text),
             attributes: attributes(&letter.page),
         };
@@ -49,7 +53,8 @@ impl Sns {
     }
 }
 
-/// The subject in the only letters that SNS takes. What it loses stands in the text.
+/// The subject in the only letters that SNS takes. What it loses stands in the text. Other than a mail's, it may be shown
+/// anywhere, and so nothing in it becomes a link.
 fn subject(full: &str) -> String {
     let plain = |c: char| match c {
         ' '..='~' => c,

@@ -38,14 +38,14 @@ impl Teams {
 }
 
 /// A workflow that is switched off answers 400 or 404, one of a deleted or unlicensed owner 401 or 404.
-fn hint(status: u16, words: &str) -> Option<&'static str> {
+fn hint(status: u16, code: &str) -> Option<&'static str> {
     let is_off = ["TriggerIsNotEnabled", "WorkflowDisabled", "WorkflowSuspended"];
     match status {
         401 | 404 | 410 => {
             Some("the workflow was deleted, switched off, or its owner is gone; see to it, or make a new one")
         }
         403 => Some("the workflow does not let Cordon in; it must take requests from anyone"),
-        400 if is_off.iter().any(|word| words.contains(word)) => {
+        400 if is_off.iter().any(|word| code.contains(word)) => {
             Some("the workflow is switched off; switch it on in Power Automate")
         }
         _ => None,
@@ -116,13 +116,10 @@ fn headline(card: &Card<'_>) -> Value {
         Tone::Calm => "emphasis",
     };
     let first = run(card.headline, json!({ "weight": "Bolder", "size": "Medium" }));
-    let about = run(&card.about, json!({}));
-    json!({
-        "type": "Container",
-        "style": style,
-        "bleed": true,
-        "items": [text(&[first], "None"), text(&[about], "Small")],
-    })
+    let mut items = vec![text(&[first], "None")];
+    let about = [Some(&card.about), card.follows.as_ref()].into_iter().flatten();
+    items.extend(about.map(|words| said(words)));
+    json!({ "type": "Container", "style": style, "bleed": true, "items": items })
 }
 
 /// Fixed words alone: they are read as Markdown.

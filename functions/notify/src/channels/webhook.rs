@@ -151,7 +151,7 @@ fn payload<'a>(letter: &'a Letter, id: &'a str) -> Payload<'a> {
         occurred_at: letter.occurred_at,
         story: Story { id: letter.story.id.as_str(), name: &letter.story.name },
         follow_up: letter.is_follow_up,
-        subject: &page.subject,
+        subject: &letter.mail.subject,
         severity: gist.severity.as_deref(),
         action: gist.action,
         outcome: &gist.outcome,

@@ -132,9 +132,11 @@ async fn an_answer_says_what_to_do() {
     let denied = r#"{"error":{"code":"ErrorAccessDenied","message":"Access is denied."}}"#;
     let cases = [
         (403, denied, Fault::Channel, "it needs Mail.Send as an application permission"),
-        (403, denied, Fault::Channel, "(it said: ErrorAccessDenied Access is denied.)"),
+        (403, denied, Fault::Channel, "(it said: ErrorAccessDenied)"),
         (404, r#"{"error":{"code":"ErrorInvalidUser"}}"#, Fault::Channel, "check `from`"),
         (400, r#"{"error":{"code":"ErrorMimeContentInvalid"}}"#, Fault::Message, "ErrorMimeContentInvalid"),
+        (400, r#"{"error":{"code":"ErrorInvalidRecipients"}}"#, Fault::Channel, "check `to`"),
+        (400, r#"{"error":{"code":"ErrorSendAsDenied"}}"#, Fault::Channel, "check `from`"),
         (413, "", Fault::Message, "too long"),
         (503, "", Fault::Channel, "503"),
         (504, "", Fault::Channel, "504"),

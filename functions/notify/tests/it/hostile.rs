@@ -1,11 +1,15 @@
 //! What an attacker writes into titles, names and command lines reaches people as harmless text, or not at all.
 
 use crate::{
+    digests::digest_letter,
+    http_receiver::{Answer as Reply, Receiver, env},
     memory::Memory,
     samples::{
         PORTAL, STATES, device, envelope, mail, notice, notice_mail, now, release, requested, taken, tenant,
         topics,
     },
+    smtp_tokens::Log,
+    stage::Stage,
 };
 use credentials::{Problems, Vars};
 use mail_parser::{HeaderName, MessageParser};
@@ -14,7 +18,7 @@ use model::{
     User,
 };
 use notify::{Mail, open};
-use ports::{Disposition, Tally};
+use ports::{Disposition, Out, QueueBackend, QueueName, Tally};
 use serde::Deserialize;
 
 /// One text of the corpus.
@@ -120,29 +124,33 @@ fn tags(html: &str) -> Vec<&str> {
 
 #[test]
 fn no_markup_and_no_link_but_ours() {
+    for (text, mail) in corpus().iter().flat_map(|text| mails(text).into_iter().map(move |mail| (text, mail)))
+    {
+        assert_no_markup_but_ours(&mail.html, text);
+    }
+}
+
+/// No tag but ours, no link but into the portal, and nothing of which a mail program makes one.
+#[track_caller]
+fn assert_no_markup_but_ours(html: &str, from: &str) {
     const OURS: [&str; 14] = [
         "html", "head", "meta", "title", "style", "body", "div", "table", "tr", "td", "h1", "h2", "span", "a",
     ];
-    for (text, html) in
-        corpus().iter().flat_map(|text| mails(text).into_iter().map(move |mail| (text, mail.html)))
+    for tag in tags(html) {
+        let name = tag.trim_start_matches('/').split([' ', '\n', '\r']).next().unwrap();
+        assert!(OURS.contains(&name) || tag.starts_with('!'), "<{tag}> from {from:.80}");
+        if tag.starts_with("a ") {
+            assert_eq!(tag.matches('"').count(), 6, "<{tag}>");
+            assert!(tag.starts_with(&format!("a href=\"{PORTAL}/")), "<{tag}> from {from:.80}");
+        }
+    }
+    // The title of the document is the subject; no program makes links of it.
+    let (_, body) = html.split_once("<body").unwrap();
+    let body: String =
+        body.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    for linkable in ["http:/", "https:/", "www.", "evil.example", "\\\\192", "192.0.2.1", "file:", "mailto:"]
     {
-        for tag in tags(&html) {
-            let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
-            assert!(OURS.contains(&name) || tag.starts_with('!'), "<{tag}> from {text:.80}");
-            if tag.starts_with("a ") {
-                assert_eq!(tag.matches('"').count(), 6, "<{tag}>");
-                assert!(tag.starts_with(&format!("a href=\"{PORTAL}/")), "<{tag}> from {text:.80}");
-            }
-        }
-        // The title of the document is the subject; no program makes links of it.
-        let (_, body) = html.split_once("<body").unwrap();
-        let body: String =
-            body.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
-        for linkable in
-            ["http:/", "https:/", "www.", "evil.example", "\\\\192", "192.0.2.1", "file:", "mailto:"]
-        {
-            assert!(!body.contains(linkable), "{linkable} in the mail for {text:.80}");
-        }
+        assert!(!body.contains(linkable), "{linkable} in the mail for {from:.80}");
     }
 }
 
@@ -215,6 +223,39 @@ fn nobody_can_forge_a_command() {
 }
 
 #[tokio::test]
+async fn a_digest_is_as_harmless_as_what_it_tells() {
+    let ours = ["laptop-7 · isolation succeeded · High · alert da1_1", "x\n  10:05 · laptop-7 · released"];
+    let forged = ours.map(str::to_owned);
+    // Wherever a digest takes a text from; no longer than a message may be.
+    let told = |text: &String| {
+        let text: &String = &text.chars().take(10_000).collect();
+        let mut taken = requested();
+        (taken.alert.title, taken.alert.severity) = (text.clone(), Some(text.as_str().into()));
+        taken.alert.incident_id = Some(text.clone());
+        if let DeviceFact::Known(device) = &mut taken.device {
+            device.name = Some(text.clone());
+        }
+        taken
+    };
+    let outcomes: Vec<ActionTaken> = corpus().iter().chain(&forged).map(told).collect();
+    let count = outcomes.len();
+    let letter = digest_letter(outcomes).await;
+    let letter = MessageParser::default().parse(&letter).unwrap();
+    let (text, html) = (letter.body_text(0).unwrap(), letter.body_html(0).unwrap());
+    let acting = text.chars().chain(html.chars()).find(|c| !['\r', '\n'].contains(c) && acts(*c));
+    assert_eq!(acting, None);
+    assert_no_markup_but_ours(&html, "a digest");
+    // Each is one line, which says itself what became of the device.
+    let told: Vec<&str> =
+        html.lines().filter(|line| line.contains("<td") && line.contains(">10:05 · ")).collect();
+    assert_eq!(told.len(), count);
+    for line in told {
+        assert_eq!(line.matches(" · isolation requested · ").count(), 1, "{line}");
+        assert!(!line.contains("· isolation succeeded") && !line.contains("· released"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn no_header_can_be_injected() {
     for text in corpus() {
         let taken = everywhere(&text);
@@ -245,6 +286,60 @@ async fn every_state_and_topic_arrives_as_a_letter_that_a_program_can_read() {
 
 fn mail_of(message: &Envelope<ActionTaken>) -> Mail {
     notify::render(&message.body, PORTAL, message.occurred_at, &message.id)
+}
+
+/// Works on what holds a stranger's text everywhere, over a channel that says it back; and on bodies that cannot be read
+/// because of it, which are set aside.
+async fn worked_on(text: &str) {
+    let words: &'static str = Box::leak(text.to_owned().into_boxed_str());
+    let receiver = Receiver::start(Reply::Status(400, words)).await;
+    let kind = policy::ChannelKind::Teams { url: env("TEAMS_URL") };
+    let teams = policy::Channel::new("teams", kind);
+    let stage = Stage::new(vec![teams], &[("TEAMS_URL", receiver.url("/"))], now());
+    let good = serde_json::to_value(envelope(everywhere(text))).unwrap();
+    let bad = |place: &str| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(place).unwrap() = text.into();
+        bad.to_string()
+    };
+    let places = [
+        "/kind",
+        "/version",
+        "/id",
+        "/tenant",
+        "/occurred_at",
+        "/body/state",
+        "/body/decision/answer",
+        "/body/device/known/id",
+        "/body/alert/id",
+        "/body/alert/created",
+    ];
+    let bodies = places.iter().map(|place| bad(place)).chain([good.to_string(), text.to_owned()]);
+    let out: Vec<Out> = bodies.map(|body| Out { body, delay: jiff::SignedDuration::ZERO }).collect();
+    stage.store.send(QueueName::ActionsTaken, &out, stage.now).await;
+    stage.work().await;
+}
+
+#[tokio::test]
+async fn no_log_line_lets_a_strangers_text_act() {
+    for is_json in [false, true] {
+        let (log, _guard) = if is_json { Log::listen_as_on_aws() } else { Log::listen() };
+        for text in corpus() {
+            worked_on(&format!("{text}\nFORGED {text}")).await;
+        }
+        let log = log.text();
+        for words in ["not told", "set aside", "FORGED"] {
+            assert!(log.contains(words), "{words} is not in {log:.4000}");
+        }
+        for line in log.lines() {
+            assert_eq!(line.chars().find(|c| acts(*c)), None, "{line:.400}");
+            if is_json {
+                assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line:.400}");
+            } else {
+                assert!(line.starts_with("20"), "{line:.400}");
+            }
+        }
+    }
 }
 
 /// Whether a message that travels as text comes out as this mail, with our headers and no other.

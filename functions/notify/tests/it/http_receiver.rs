@@ -227,6 +227,35 @@ pub(crate) fn texts(value: &Value) -> Vec<(String, String)> {
     found
 }
 
+/// Nothing in it acts on a terminal, turns the direction of what is read, or is not seen.
+#[track_caller]
+pub(crate) fn assert_honest(text: &str, from: &str) {
+    let unseen = |c| {
+        matches!(c,
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let acting = text.chars().find(|c| *c != '\n' && (c.is_control() || unseen(*c)));
+    assert_eq!(acting, None, "in {text:.200} from {from:.80}");
+}
+
+/// Nor does a program make a link of it: there is none but into the portal.
+#[track_caller]
+pub(crate) fn assert_harmless(text: &str, from: &str) {
+    assert_honest(text, from);
+    let in_link = |c: char| c.is_ascii_alphanumeric() || "-_.~%/".contains(c);
+    let is_ours = |word: &&str| {
+        word.strip_prefix(PORTAL).is_some_and(|rest| rest.starts_with('/') && rest.chars().all(in_link))
+    };
+    let words = text.split_whitespace().filter(|word| !is_ours(word));
+    let strange = words.collect::<Vec<_>>().join(" ").to_lowercase();
+    let linkable = ["http:/", "https:/", "file:", "mailto:", "www.", "evil.example", "192.0.2.1", "\\\\192"];
+    let found = linkable.into_iter().find(|live| strange.contains(live));
+    assert_eq!(found, None, "in {text:.400} from {from:.80}");
+}
+
 /// Every object in a JSON value that has this `type`.
 pub(crate) fn all_of<'v>(kind: &str, value: &'v Value) -> Vec<&'v Value> {
     let own = (value.get("type").and_then(Value::as_str) == Some(kind)).then_some(value);

@@ -1,9 +1,11 @@
 //! Samples of mails for scripts/check-mails, which looks at them in a browser. Writes nothing unless it is asked to.
 
 use crate::{
+    digests::digest_letter,
     hostile::{corpus, everywhere},
     samples::{PORTAL, STATES, mail, notice, notice_mail, release, requested, taken},
 };
+use mail_parser::MessageParser;
 use model::{ActionTaken, Answer, DeviceFact, EffectState, Mode, Topic};
 use std::path::Path;
 
@@ -21,8 +23,49 @@ fn in_japanese() -> ActionTaken {
     taken
 }
 
+/// A storm, told together: in several states, about devices with names of several scripts.
+async fn digest() -> notify::Mail {
+    let names = [
+        "laptop-7",
+        "LAPTOP-8.finance.contoso.com",
+        "東京営業部-ノートパソコン-07",
+        "营销部-笔记本电脑-12",
+        "마케팅-노트북-3",
+        "a-workstation-with-a-name-as-long-as-anybody-gives.contoso.com",
+    ];
+    let states = [
+        EffectState::Requested,
+        EffectState::Requested,
+        EffectState::Held,
+        EffectState::Failed,
+        EffectState::Succeeded,
+        EffectState::Requested,
+        EffectState::Pending,
+        EffectState::Held,
+        EffectState::Unknown,
+        EffectState::Proposed,
+        EffectState::Adopted,
+        EffectState::Released,
+    ];
+    let outcome = |(state, name): (EffectState, &&str)| {
+        let mut taken = taken(Answer::Isolate, Mode::Enforce, Some(state));
+        if let DeviceFact::Known(device) = &mut taken.device {
+            device.name = Some((*name).to_owned());
+        }
+        taken
+    };
+    let outcomes = states.into_iter().zip(names.iter().cycle()).map(outcome);
+    let letter = digest_letter(outcomes.collect()).await;
+    let letter = MessageParser::default().parse(&letter).unwrap();
+    notify::Mail {
+        subject: letter.subject().unwrap().to_owned(),
+        text: letter.body_text(0).unwrap().replace("\r\n", "\n"),
+        html: letter.body_html(0).unwrap().replace("\r\n", "\n"),
+    }
+}
+
 /// What a reader sees where each kind of message arrives.
-fn samples() -> Vec<(String, notify::Mail)> {
+async fn samples() -> Vec<(String, notify::Mail)> {
     let follow_up = |taken: &ActionTaken| {
         let id = "action-taken-0123456789abcdef0123456789abcdef".parse().unwrap();
         let at = "2026-11-20T10:09:00Z".parse().unwrap();
@@ -39,6 +82,7 @@ fn samples() -> Vec<(String, notify::Mail)> {
         ),
         ("notice".to_owned(), notice_mail(&notice(Topic::Holding))),
         ("notice-device".to_owned(), notice_mail(&notice(Topic::StillIsolated))),
+        ("digest".to_owned(), digest().await),
         ("test".to_owned(), notice_mail(&notice(Topic::Sample { channel: "mail".into() }))),
     ];
     all.extend(STATES.map(|state| {
@@ -60,11 +104,11 @@ fn samples() -> Vec<(String, notify::Mail)> {
     all
 }
 
-#[test]
-fn samples_are_written_for_the_browser() {
-    let samples = samples();
+#[tokio::test]
+async fn samples_are_written_for_the_browser() {
+    let samples = samples().await;
     assert!(samples.iter().all(|(_, mail)| !mail.html.is_empty()));
-    let Some(folder) = std::env::var_os("CORDON_MAILS") else { return };
+    let Some(folder) = std::env::var_os("CORDON_MAILS").filter(|folder| !folder.is_empty()) else { return };
     for (name, mail) in samples {
         let name = name.replace(' ', "-");
         std::fs::write(Path::new(&folder).join(format!("{name}.html")), &mail.html).unwrap();

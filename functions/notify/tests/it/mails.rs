@@ -37,8 +37,8 @@ High · Suspicious encryption of files
 
 WHAT TO DO NEXT
   Nobody has acted. Judge the alert yourself.
-  If you agree, isolate the device in the portal: open the device page (below)
-  and choose "Isolate device".
+  If you agree, isolate the device in the portal: open the device page and
+  choose "Isolate device".
 
 WHAT HAPPENED
   In enforce mode Cordon would have asked for an isolation (Full): the device
@@ -70,8 +70,8 @@ WHAT TO DO NEXT
   If you agree, have Cordon isolate the device (add --even-so for a server or
   a listed asset):
     cordon isolate 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --alert da637472900382838869_1364969609 --comment "…"
-  Or isolate it in the portal: open the device page (below) and choose
-  "Isolate device".
+  Or isolate it in the portal: open the device page and choose "Isolate
+  device".
   If you do not agree, there is nothing to undo.
 
 WHAT HAPPENED
@@ -102,10 +102,10 @@ High · Suspicious encryption of files
 
 WHAT TO DO NEXT
   Nobody has acted, and the alert may still be a real one: look at it now.
-  Cordon was not sure of its facts. Check the doubts above before you act on
-  them.
+  Cordon was not sure of its facts. Check the doubts under Why before you act
+  on them.
   If the device has to be cut off, isolate the device in the portal: open the
-  device page (below) and choose "Isolate device".
+  device page and choose "Isolate device".
 
 WHAT HAPPENED
   Something would be permitted, but a prohibition or a doubt stands against
@@ -143,8 +143,7 @@ WHAT TO DO NEXT
 HOW TO UNDO IT
   Have Cordon release the device:
     cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
-  Or in the portal: open the device page (below) and choose "Release from
-  isolation".
+  Or in the portal: open the device page and choose "Release from isolation".
   As long as the isolation is pending, cancel it in the device's action center
   instead.
 
@@ -179,8 +178,8 @@ WHAT TO DO NEXT
   It is not asked for again by itself.
   If the device still has to be cut off, have Cordon ask once more:
     cordon isolate 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --reissue --comment "…"
-  Or isolate it in the portal (device page, below: "Isolate device") or keep
-  it off the network.
+  Or isolate it in the portal (device page: "Isolate device") or keep it off
+  the network.
 
 WHAT HAPPENED
   Usually the device was offline all the time. It is not isolated when it
@@ -259,9 +258,6 @@ HOW TO UNDO IT
 WHAT HAPPENED
   Accepted is not released: the device has its network back only once its
   sensor has carried this out.
-
-WHY
-  For it: the alert is High (policy isolate-high)
 "#
         .trim_start()
     );
@@ -288,18 +284,41 @@ WHAT TO DO NEXT
   It is not asked for again by itself.
   Have Cordon release the device:
     cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
-  Or in the portal: open the device page (below) and choose "Release from
-  isolation".
+  Or in the portal: open the device page and choose "Release from isolation".
 
 WHAT HAPPENED
   Usually the device was offline all the time. It is still cut off when it
   comes back.
-
-WHY
-  For it: the alert is High (policy isolate-high)
 "#
         .trim_start()
     );
+}
+
+/// The policy that has isolated the device is no reason to release it.
+#[test]
+fn why_a_device_is_released_says_who_ordered_it_and_why() {
+    let mut ordered = release(EffectState::Released);
+    ordered.notes = vec!["ordered by anna@contoso.com: it is clean".into()];
+    let mut seen = taken(Answer::Isolate, Mode::Enforce, Some(EffectState::Released));
+    seen.notes = vec!["somebody has released it".into()];
+    for (taken, why) in
+        [(ordered, "ordered by anna@contoso[.]com: it is clean"), (seen, "somebody has released it")]
+    {
+        let told = down_to_the_links(&taken);
+        assert!(told.ends_with(&format!("\nWHY\n  Noted: {why}\n")), "{told}");
+        assert!(!told.contains("the alert is High"), "{told}");
+    }
+}
+
+/// Where the link stands is the template's business, and there may be none.
+#[test]
+fn no_words_lead_to_a_place_above_or_below() {
+    for state in STATES {
+        for taken in [taken(Answer::Isolate, Mode::Enforce, Some(state)), release(state)] {
+            let text = mail(&taken).text.replace("\n", " ");
+            assert!(!text.contains("below") && !text.contains("above"), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -576,8 +595,7 @@ WHAT TO DO NEXT
 HOW TO UNDO IT
   Have Cordon release the device:
     cordon release 1e5bc9d7e413ddd7902c2932e418702b84d0cc07 --comment "…"
-  Or in the portal: open the device page (below) and choose "Release from
-  isolation".
+  Or in the portal: open the device page and choose "Release from isolation".
   As long as the isolation is pending, cancel it in the device's action center
   instead.
 

@@ -16,6 +16,7 @@ mod notices;
 #[cfg(feature = "lambda")]
 mod on_aws;
 mod once;
+mod sample;
 mod samples;
 mod slack;
 mod smtp;

@@ -22,7 +22,7 @@ Look now · isolations are held
 
 WHAT HAPPENED
   A limit, an open breaker or a pause stands against what the policy would do;
-  which one stands below.
+  which one is named under What is known.
   This is said once for each of them, and again after an hour: more may be
   held by now. The devices concerned are connected. What is held for 24 hours
   is given up.
@@ -276,6 +276,28 @@ fn both_parts_of_a_notice_say_the_same() {
         notice.facts = vec!["<b>one</b> & \"two\"".into(), "three".into()];
         say_the_same(&notice_mail(&notice));
     }
+}
+
+/// What is known stands before what to do next, and after what happened: it is named, not pointed at.
+#[test]
+fn no_words_of_a_notice_lead_to_a_place_above_or_below() {
+    let failing = Topic::ChannelFailing { channel: "cards".to_owned() };
+    for topic in topics().into_iter().chain([failing]) {
+        let text = notice_mail(&notice(topic)).text.replace("\n", " ");
+        assert!(!text.contains("below") && !text.contains("above"), "{text}");
+    }
+}
+
+#[test]
+fn a_failing_channel_is_named_in_the_subject_and_in_the_command() {
+    let mail = bare(Topic::ChannelFailing { channel: "cards".to_owned() });
+    assert_eq!(mail.subject, "[Cordon] 0 Look now · a channel takes nothing: cards");
+    assert_eq!(first_line(&mail.text), "The channel `cards` does not take what people are to be told.");
+    for command in ["cordon notify-test cards", "cordon dead-letters redrive ID"] {
+        assert!(mail.text.contains(&format!("\n    {command}\n")), "{}", mail.text);
+    }
+    let bad = bare(Topic::ChannelFailing { channel: "x; reboot".to_owned() });
+    assert!(bad.text.contains("\n    cordon notify-test CHANNEL\n"), "{}", bad.text);
 }
 
 #[test]

@@ -2,16 +2,17 @@
 //! SNS or SES would. That the services themselves take it is for the tests of `aws` to show, beside an emulator.
 
 use crate::{
-    http_receiver::{Answer, Receiver, sent},
+    hostile,
+    http_receiver::{Answer, Message, Receiver, assert_harmless, sent},
     memory::Memory,
-    samples::{envelope, notice, now, requested},
+    samples::{envelope, notice, now, release, requested},
     smtp_receiver::{self, Manners},
 };
 use aws::{Secrets, SesMail, SnsTopics};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use credentials::{Problems, SecretStore, Vars};
 use mail_parser::MessageParser;
-use model::Topic;
+use model::{EffectState, Topic};
 use notify::{Channel, KeptSecret, OnAws, open};
 use policy::{ChannelKind, SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings};
 use ports::{Disposition, Tally};
@@ -25,7 +26,6 @@ use std::{
 };
 
 const DEPLOYED: &str = "arn:aws:sns:eu-central-1:123456789012:soc";
-const OWN: &str = "arn:aws:sns:eu-central-1:123456789012:night-shift";
 
 /// SNS's answer to what it takes.
 const TAKEN: &str =
@@ -83,8 +83,7 @@ fn attributes(form: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
 async fn a_topic_is_told_the_plain_part_with_words_to_choose_by() {
     let receiver = sns().await;
     let services = services(&receiver, None);
-    tell(opened(ChannelKind::Sns { topic: None }, &[("CORDON_SNS_TOPIC", DEPLOYED)], &services).unwrap())
-        .await;
+    tell(opened(ChannelKind::Sns, &[("CORDON_SNS_TOPIC", DEPLOYED)], &services).unwrap()).await;
 
     let form = form(&receiver);
     assert_eq!((form["Action"].as_str(), form["TopicArn"].as_str()), ("Publish", DEPLOYED));
@@ -104,15 +103,52 @@ async fn a_topic_is_told_the_plain_part_with_words_to_choose_by() {
 }
 
 #[tokio::test]
+async fn a_topic_is_told_what_is_not_urgent_as_such() {
+    let receiver = sns().await;
+    let services = services(&receiver, None);
+    let topic = opened(ChannelKind::Sns, &[("CORDON_SNS_TOPIC", DEPLOYED)], &services).unwrap();
+    let released = Message::Outcome(Box::new(release(EffectState::Released)));
+    crate::http_receiver::tell(topic, released).await;
+    let form = form(&receiver);
+    assert_eq!(attributes(&form)["urgent"], "false");
+}
+
+#[tokio::test]
+async fn no_word_of_a_stranger_acts_in_a_topic() {
+    for text in hostile::corpus() {
+        let notice = Message::Notice(hostile::notice_of(Topic::AlienAction, &text));
+        for message in [Message::Outcome(Box::new(hostile::everywhere(&text))), notice] {
+            let receiver = sns().await;
+            let services = services(&receiver, None);
+            let topic = opened(ChannelKind::Sns, &[("CORDON_SNS_TOPIC", DEPLOYED)], &services).unwrap();
+            crate::http_receiver::tell(topic, message).await;
+            let form = form(&receiver);
+            for told in ["Subject", "Message"] {
+                assert_harmless(&form[told], &text);
+            }
+            attributes(&form).values().for_each(|value| assert_harmless(value, &text));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fifo_topic_of_the_deployment_is_refused() {
+    let receiver = sns().await;
+    let fifo = format!("{DEPLOYED}.fifo");
+    let given = [("CORDON_SNS_TOPIC", fifo.as_str())];
+    let problem = opened(ChannelKind::Sns, &given, &services(&receiver, None)).unwrap_err();
+    assert!(problem.contains("CORDON_SNS_TOPIC") && problem.contains("FIFO"), "{problem}");
+}
+
+#[tokio::test]
 async fn what_a_notice_does_not_have_is_no_attribute() {
     let receiver = sns().await;
-    let own = ChannelKind::Sns { topic: Some(OWN.to_owned()) };
-    let channel = opened(own, &[("CORDON_SNS_TOPIC", DEPLOYED)], &services(&receiver, None)).unwrap();
+    let given = [("CORDON_SNS_TOPIC", DEPLOYED)];
+    let channel = opened(ChannelKind::Sns, &given, &services(&receiver, None)).unwrap();
     let notify = crate::memory::notify(vec![channel], Memory::state().1, Tally::default());
     let told = Box::pin(notify.handle_notice(envelope(notice(Topic::Paused)), now())).await;
     assert_eq!(told, Disposition::Done);
     let form = form(&receiver);
-    assert_eq!(form["TopicArn"], OWN, "the playbook's own topic counts");
     let names: Vec<&str> = attributes(&form).into_keys().collect();
     assert_eq!(names, ["kind", "outcome", "urgent"]);
 }
@@ -120,7 +156,7 @@ async fn what_a_notice_does_not_have_is_no_attribute() {
 #[tokio::test]
 async fn a_topic_that_nobody_names_is_a_problem_that_says_what_to_deploy() {
     let receiver = sns().await;
-    let problem = opened(ChannelKind::Sns { topic: None }, &[], &services(&receiver, None)).unwrap_err();
+    let problem = opened(ChannelKind::Sns, &[], &services(&receiver, None)).unwrap_err();
     assert!(problem.starts_with("channel `people`: CORDON_SNS_TOPIC is not set"), "{problem}");
     assert!(problem.contains("NotifyTopicArn"), "{problem}");
 }

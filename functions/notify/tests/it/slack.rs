@@ -4,8 +4,8 @@
 use crate::{
     hostile::{corpus, everywhere, notice_of},
     http_receiver::{
-        ACTING, Answer, Message, Receiver, all_of, env, every_message, keeps_to, opened, schema, sent, tell,
-        texts,
+        ACTING, Answer, Message, Receiver, all_of, assert_harmless, env, every_message, keeps_to, opened,
+        schema, sent, tell, texts,
     },
     memory::Memory,
     samples::{PORTAL, requested, taken},
@@ -35,7 +35,7 @@ async fn arrived(message: Message) -> Value {
     checked(request.json())
 }
 
-fn checked(message: Value) -> Value {
+pub(crate) fn checked(message: Value) -> Value {
     keeps_to(&SCHEMA, &message);
     let length = message.to_string().len();
     assert!(length <= 12_000, "{length} bytes");
@@ -97,9 +97,9 @@ async fn no_word_of_a_stranger_acts_in_slack() {
             let header = message["blocks"][0]["text"]["text"].as_str().unwrap();
             assert!(!header.contains(['<', '>', '&']), "{header}");
             assert!(said(&message).contains("Sent by Cordon"), "from {text:.80}");
-            let linkable =
-                texts(&message).into_iter().find(|(name, text)| name != "url" && text.contains("https:/"));
-            assert_eq!(linkable, None, "from {text:.80}");
+            for (_, leaf) in texts(&message) {
+                assert_harmless(&leaf, &text);
+            }
         }
     }
 }
@@ -118,6 +118,9 @@ async fn a_follow_up_is_short_and_names_the_story() {
     let (first, second) = (checked(first.json()), checked(second.json()));
     let said = said(&second);
     assert!(said.contains("incident 1126093 on laptop-7") && said.contains("is isolated"), "{said}");
+    assert!(said.contains("High · Suspicious encryption of files"), "what it is about: {said}");
+    let follows = "Follows what you were told of incident 1126093 on laptop-7. New: isolation succeeded.";
+    assert!(said.contains(follows), "{said}");
     assert!(said.contains("cordon release"), "how to undo it: {said}");
     assert!(!said.contains("winword.exe") && !said.contains("the alert is High"), "{said}");
     assert!(second.to_string().len() < first.to_string().len());

@@ -201,27 +201,32 @@ async fn one_address_that_is_refused_does_not_keep_the_letter_from_the_others() 
 }
 
 #[tokio::test]
-async fn where_nobody_is_taken_one_that_may_be_taken_later_is_waited_for() {
+async fn where_nobody_is_taken_the_channel_rests_and_says_of_the_first_why() {
     let but = &[("soc@example.com", "550 5.1.1 no such user"), ("zoe@example.com", "450 4.2.0 greylisted")];
     let receiver = Receiver::start(Manners { but, ..Manners::default() }).await;
     let unsent = sent(Settings::plain(&receiver)).await.unwrap_err();
     assert_eq!(unsent.fault, Fault::Channel, "{unsent:?}");
-    assert!(unsent.why.contains("greylisted"), "{unsent:?}");
+    assert!(unsent.why.contains("no such user"), "{unsent:?}");
     assert!(receiver.received().is_empty());
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_this_letter_and_everything_else_is_the_channel() {
+async fn a_letter_that_is_refused_for_good_is_its_own_fault_and_everything_else_is_the_channels() {
     let usual = Manners::default;
     let cases = [
-        (Manners { to_sender: "552 5.3.4 too big", ..usual() }, Fault::Message),
-        (Manners { to_recipients: "550 5.7.1 not here", ..usual() }, Fault::Message),
+        (Manners { to_sender: "552 5.3.4 too big", ..usual() }, Fault::Channel),
+        (Manners { to_recipients: "550 5.7.1 not here", ..usual() }, Fault::Channel),
         (Manners { to_letters: "554 5.7.1 spam", ..usual() }, Fault::Message),
         (Manners { to_sender: "530 5.7.0 log in first", ..usual() }, Fault::Channel),
         (Manners { to_sender: "451 4.3.0 later", ..usual() }, Fault::Channel),
         (Manners { to_recipients: "421 4.3.2 closing", ..usual() }, Fault::Channel),
         (Manners { to_recipients: "450 4.2.0 greylisted", ..usual() }, Fault::Channel),
         (Manners { to_letters: "452 4.3.1 disk full", ..usual() }, Fault::Channel),
+        (Manners { to_letters: "554 5.7.60 no permissions to be this sender", ..usual() }, Fault::Channel),
+        (
+            Manners { to_letters: "554 5.2.252 SendAsDenied; not allowed to Send As it", ..usual() },
+            Fault::Channel,
+        ),
     ];
     for (manners, fault) in cases {
         let receiver = Receiver::start(manners).await;

@@ -12,7 +12,7 @@ use ports::Fault;
 use simulator::{Grants, TokenEndpoint};
 use std::{
     io::Write,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 use tracing::subscriber::DefaultGuard;
 
@@ -136,15 +136,32 @@ async fn a_server_that_takes_no_tokens_is_sent_none() {
     assert!(post.receiver.received().is_empty());
 }
 
+/// A listener that is always there. With one alone, the first thread to come to a line decides whether it is logged at
+/// all, and that may be another test's.
+static ANOTHER: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+
 /// Everything that is logged on this thread, traces included, as long as the guard lives.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn listen() -> (Log, DefaultGuard) {
+        LazyLock::force(&ANOTHER);
         let log = Log::default();
         let writer = log.clone();
         let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+        let subscriber = lines.with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// JSON lines, as the functions on AWS write them.
+    pub(crate) fn listen_as_on_aws() -> (Log, DefaultGuard) {
+        LazyLock::force(&ANOTHER);
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).json();
+        let lines = lines.flatten_event(true).with_span_list(false);
         let subscriber = lines.with_writer(move || writer.clone()).finish();
         (log, tracing::subscriber::set_default(subscriber))
     }

@@ -4,6 +4,7 @@
 use crate::samples::{PORTAL, tenant};
 use async_trait::async_trait;
 use credentials::{Problems, Vars};
+use futures_util::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use local::Store;
 use model::{Body, Envelope};
@@ -11,9 +12,10 @@ use notify::{Notify, Templates, open};
 use ports::{
     CommitError, Count, DeadLetter, DeadPage, Delivery, Disposition, Item, Key, Out, Page, Queue,
     QueueBackend, QueueError, QueueName, Receipt, RedriveError, Settled, State, StateBackend, StateError,
-    Tally, Write, settle,
+    Tally, Telling, Write, settle,
 };
 use std::{
+    fmt,
     future::pending,
     sync::{
         Arc, Mutex,
@@ -35,18 +37,31 @@ pub(crate) enum Blow {
 }
 
 /// The store, struck at most once: at this operation.
-#[derive(Debug)]
 pub(crate) struct Shaky {
     store: Store,
     operations: AtomicUsize,
     blow: Mutex<Option<(usize, Blow)>>,
     died: tokio::sync::Notify,
+    /// What happens just before this operation.
+    meanwhile: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
+    /// Lists whose keys begin so cannot be read.
+    unreadable: Mutex<Option<&'static str>>,
+}
+
+impl fmt::Debug for Shaky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shaky").finish_non_exhaustive()
+    }
 }
 
 impl Shaky {
     /// Counts an operation, and says what befalls it.
     async fn struck(&self) -> Option<Blow> {
         let nth = self.operations.fetch_add(1, Ordering::SeqCst);
+        let meanwhile = self.meanwhile.lock().unwrap().take_if(|(at, _)| *at == nth);
+        if let Some((_, meanwhile)) = meanwhile {
+            meanwhile.await;
+        }
         let due = {
             let mut blow = self.blow.lock().unwrap();
             let due = blow.filter(|(at, _)| *at == nth).map(|(_, blow)| blow);
@@ -75,6 +90,16 @@ impl Shaky {
 
 const ON_PURPOSE: &str = "on purpose";
 
+/// What has failed before anything has happened.
+fn failed_before(blow: Option<Blow>) -> Result<(), QueueError> {
+    failed_after(blow.filter(|blow| *blow == Blow::Fails))
+}
+
+/// What is said to have failed.
+fn failed_after(blow: Option<Blow>) -> Result<(), QueueError> {
+    blow.map_or(Ok(()), |_| Err(QueueError::Unavailable(ON_PURPOSE.to_owned())))
+}
+
 #[async_trait]
 impl StateBackend for Shaky {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Item>, StateError> {
@@ -99,6 +124,10 @@ impl StateBackend for Shaky {
         now: Timestamp,
     ) -> Result<Page<Item>, StateError> {
         let blow = self.struck().await;
+        if self.unreadable.lock().unwrap().is_some_and(|begin| prefix.starts_with(begin)) {
+            let key = Key { partition: partition.to_owned(), sort: prefix.to_owned() };
+            return Err(StateError::Unreadable { key, why: ON_PURPOSE.to_owned() });
+        }
         let items = self.store.query(partition, prefix, page, now).await;
         self.struck_after(blow).await;
         if blow.is_some() { Err(StateError::Unavailable(ON_PURPOSE.to_owned())) } else { items }
@@ -161,7 +190,11 @@ impl QueueBackend for Shaky {
         after: SignedDuration,
         now: Timestamp,
     ) -> Result<(), QueueError> {
-        self.store.retry(queue, receipt, after, now).await
+        let blow = self.struck().await;
+        failed_before(blow)?;
+        let retried = self.store.retry(queue, receipt, after, now).await;
+        self.struck_after(blow).await;
+        failed_after(blow).and(retried)
     }
 
     async fn reject(
@@ -171,7 +204,11 @@ impl QueueBackend for Shaky {
         reason: &str,
         now: Timestamp,
     ) -> Result<bool, QueueError> {
-        self.store.reject(queue, receipt, reason, now).await
+        let blow = self.struck().await;
+        failed_before(blow)?;
+        let rejected = self.store.reject(queue, receipt, reason, now).await;
+        self.struck_after(blow).await;
+        failed_after(blow).and(rejected)
     }
 
     async fn set_aside(
@@ -189,7 +226,12 @@ impl QueueBackend for Shaky {
     }
 
     async fn redrive(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, RedriveError> {
-        self.store.redrive(queue, id, now).await
+        let blow = self.struck().await;
+        failed_before(blow)?;
+        let redriven = self.store.redrive(queue, id, now).await;
+        self.struck_after(blow).await;
+        failed_after(blow)?;
+        redriven
     }
 
     async fn drop_dead(&self, queue: QueueName, id: &str, now: Timestamp) -> Result<bool, QueueError> {
@@ -203,7 +245,8 @@ pub(crate) struct Stage {
     pub(crate) now: Timestamp,
     /// Deliveries that channels have taken, whoever made them.
     pub(crate) tally: Tally,
-    channels: Vec<policy::Channel>,
+    /// As the playbook has them now.
+    pub(crate) channels: Vec<policy::Channel>,
     vars: Vars,
     shaky: Arc<Shaky>,
 }
@@ -217,6 +260,8 @@ impl Stage {
             operations: AtomicUsize::new(0),
             blow: Mutex::new(None),
             died: tokio::sync::Notify::new(),
+            meanwhile: Mutex::new(None),
+            unreadable: Mutex::new(None),
         });
         Stage { store, now, tally: Tally::default(), channels, vars, shaky }
     }
@@ -225,6 +270,28 @@ impl Stage {
     pub(crate) fn strike(&self, nth: usize, blow: Blow) {
         let begun = self.shaky.operations.load(Ordering::SeqCst);
         *self.shaky.blow.lock().unwrap() = Some((begun + nth, blow));
+    }
+
+    /// This happens just before this operation, counted from now on.
+    pub(crate) fn meanwhile(&self, nth: usize, happens: impl Future<Output = ()> + Send + 'static) {
+        let begun = self.shaky.operations.load(Ordering::SeqCst);
+        *self.shaky.meanwhile.lock().unwrap() = Some((begun + nth, happens.boxed()));
+    }
+
+    /// Whether it has not happened: then there were fewer operations than that.
+    pub(crate) fn is_still_to_happen(&self) -> bool {
+        self.shaky.meanwhile.lock().unwrap().is_some()
+    }
+
+    /// A worker on another machine, whose operations are not counted.
+    pub(crate) fn other_worker(&self) -> Notify {
+        let store = Arc::new(self.store.clone());
+        Notify { queue: Queue::new(store.clone()), state: State::new(store), ..self.worker() }
+    }
+
+    /// No list whose keys begin so can be read from now on.
+    pub(crate) fn hide(&self, prefix: &'static str) {
+        *self.shaky.unreadable.lock().unwrap() = Some(prefix);
     }
 
     /// Whether a blow is still to fall: then there are fewer operations than that.
@@ -265,10 +332,17 @@ impl Stage {
         self.store.dead(QUEUE, None).await.unwrap().letters
     }
 
-    /// Puts every dead letter back.
+    /// Puts every dead letter back that nothing befalls on the way.
     pub(crate) async fn redrive(&self) {
         for letter in self.dead().await {
-            assert!(self.store.redrive(QUEUE, &letter.id, self.now).await.unwrap());
+            let state = self.state();
+            let writes = Telling::forgetting(&state, &tenant(), &letter.body, self.now).await.unwrap();
+            state.commit(&writes, self.now).await.unwrap();
+            tokio::select! {
+                biased;
+                redriven = self.shaky.redrive(QUEUE, &letter.id, self.now) => drop(redriven),
+                () = self.shaky.died.notified() => {}
+            }
         }
     }
 

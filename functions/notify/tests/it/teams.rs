@@ -4,8 +4,8 @@
 use crate::{
     hostile::{corpus, everywhere, notice_of},
     http_receiver::{
-        ACTING, Answer, Message, Receiver, all_of, env, every_message, keeps_to, opened, schema, sent, tell,
-        texts,
+        ACTING, Answer, Message, Receiver, all_of, assert_harmless, env, every_message, keeps_to, opened,
+        schema, sent, tell, texts,
     },
     memory::Memory,
     samples::{PORTAL, requested, taken},
@@ -37,7 +37,7 @@ async fn card(message: Message) -> Value {
 }
 
 /// The card of a payload, which is as Teams takes it.
-fn card_of(message: &Value) -> Value {
+pub(crate) fn card_of(message: &Value) -> Value {
     let quoted = Value::String(message.to_string()).to_string();
     let length: usize = quoted.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum();
     assert!(length <= 26_100, "{length} bytes");
@@ -121,7 +121,9 @@ async fn no_word_of_a_stranger_acts_in_a_card() {
             let card = card(message).await;
             let foreign: Vec<String> = markdown(&card).difference(&ours).cloned().collect();
             assert!(foreign.is_empty(), "{foreign:?} from {text:.80}");
-            for (name, text) in texts(&card) {
+            for (name, leaf) in texts(&card).into_iter().filter(|(name, _)| name != "$schema") {
+                assert_harmless(&leaf, &text);
+                let text = leaf;
                 for acting in ["{{", "${", "@{"] {
                     assert!(!text.contains(acting), "{acting} in {name}: {text}");
                 }
@@ -146,9 +148,30 @@ async fn a_follow_up_is_short_and_names_the_story() {
     let (first, second) = (card_of(&first.json()), card_of(&second.json()));
     let said = runs(&second);
     assert!(said.contains("incident 1126093 on laptop-7") && said.contains("is isolated"), "{said}");
+    assert!(said.contains("High · Suspicious encryption of files"), "what it is about: {said}");
+    let follows = "Follows what you were told of incident 1126093 on laptop-7. New: isolation succeeded.";
+    assert!(said.contains(follows), "{said}");
     assert!(said.contains("cordon release"), "how to undo it: {said}");
     assert!(!said.contains("winword.exe") && !said.contains("the alert is High"), "{said}");
     assert!(second.to_string().len() < first.to_string().len());
+}
+
+#[tokio::test]
+async fn a_follow_up_says_why_where_nothing_was_done() {
+    for (answer, state, why) in [
+        (Decided::Refused, EffectState::Refused, "Against it: it is a server"),
+        (Decided::Isolate, EffectState::Held, "For it: the alert is High"),
+    ] {
+        let receiver = Receiver::start(Answer::Status(202, "")).await;
+        let notify = crate::memory::notify(vec![channel(&receiver)], Memory::state().1, Tally::default());
+        for (nth, state) in [EffectState::Requested, state].into_iter().enumerate() {
+            let mut message = crate::samples::envelope(taken(answer, Mode::Enforce, Some(state)));
+            message.id = format!("action-taken-{nth}").parse().unwrap();
+            assert_eq!(Box::pin(notify.handle(message, crate::samples::now())).await, Disposition::Done);
+        }
+        let said = runs(&card_of(&receiver.received()[1].json()));
+        assert!(said.contains("Follows what you were told") && said.contains(why), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -167,7 +190,7 @@ async fn an_answer_says_what_to_do() {
             400,
             r#"{"error":{"code":"InvalidRequestContent","message":"no"}}"#,
             Fault::Message,
-            "InvalidRequestContent no",
+            "(it said: InvalidRequestContent)",
         ),
         (413, "", Fault::Message, "too long"),
         (422, "", Fault::Message, "422"),

@@ -80,6 +80,62 @@ fn a_template_without_end_is_stopped() {
     let ends = "{% endfor %}{% endfor %}{% endfor %}".repeat(6);
     let said = problems("mail.html", &format!("{{{{ headline }}}}{rows}{{{{ headline }}}}{ends}"));
     assert!(said.contains("too many steps") || said.contains("writes more than"), "{said}");
-    let said = problems("mail.html", "{{ headline }}{{ 'x' * 10000000 }}");
-    assert!(said.starts_with("templates/mail.html") && said.contains("writes more than"), "{said}");
+}
+
+#[test]
+fn nothing_makes_a_text_grow_beyond_bounds() {
+    let doubled = "{% set a = title %}".to_owned() + &"{% set a = a ~ a %}".repeat(40);
+    let within = "{% for a in [title] %}".to_owned()
+        + &"{% for a in [a ~ a] %}".repeat(40)
+        + &"{% endfor %}".repeat(41);
+    let nested = "{% for a in chapters %}".to_owned()
+        + &"{% for a in [a, a] %}".repeat(40)
+        + &"{% endfor %}".repeat(41);
+    let named = "{% with a = a ~ a %}".repeat(40) + &"{% endwith %}".repeat(40);
+    let joined = format!("{{{{ title{} }}}}", "|join(title)".repeat(6));
+    let long = format!("{{{{ title{} }}}}", " ~ title".repeat(5_000));
+    let cases = [
+        (doubled.as_str(), "`set` is not to be had"),
+        ("{%- set a %}{{ title }}{% endset %}", "`set` is not to be had"),
+        (&named, "`with` is not to be had"),
+        ("{% filter upper %}{{ title }}{% endfilter %}", "`filter` is not to be had"),
+        ("{{ 'x' * 10000000 }}", "`*` is not to be had"),
+        ("{{ [title] * 10000000 }}", "`*` is not to be had"),
+        ("{{ '%}' ~ '}}' ~ \"'\" ~ 'x' * 3 }}", "`*` is not to be had"),
+        ("{{ {'a': {'b': 1}} }}", "`{` is not to be had"),
+        (&within, "goes over a variable alone"),
+        (&nested, "goes over a variable alone"),
+        ("{% for a in chapters recursive %}{{ loop([a, a]) }}{% endfor %}", "goes over a variable alone"),
+        ("{% for a in chapters if (urgent)recursive %}{% endfor %}", "goes over a variable alone"),
+        ("{{ chapters }}", "it is a list, and no text"),
+        (&joined, "the filters were given more than"),
+        (&long, "is longer than"),
+        (
+            "{{ title ~ title ~ title ~ title ~ title ~ title ~ title ~ title ~ title ~ title ~ title ~ title }}",
+            "more than 10 of",
+        ),
+    ];
+    for (source, expected) in cases {
+        let said = problems("mail.html", &format!("{{{{ headline }}}}{source}"));
+        assert!(said.starts_with("templates/mail.html:1: ") && said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_no_tag_says_and_what_is_quoted_is_not_looked_at() {
+    let source = "{{ headline }} 2 * 2 {# {% set a = 1 %} {{ 2 * 2 }} #}{{ '* { ~' }}{% for table in tables %}\
+        {% for row in tables[0].rows if row.label == \"*\" %}x{% else %}-{% endfor %}{% endfor %}\
+        {%- if not urgent -%}{%- elif severity in ['High', 'Low'] %}{% endif %}";
+    let folder = with("mail.html", source);
+    assert_eq!(Templates::read(folder.path()).map(|templates| templates.overrides()), Ok(vec!["mail.html"]));
+}
+
+#[test]
+fn the_subject_is_a_headers_in_its_own_template_and_inert_in_the_others() {
+    let mut taken = crate::samples::requested();
+    taken.alert.title = "see http://evil.example/x".to_owned();
+    let mail = crate::samples::mail(&taken);
+    assert!(mail.subject.contains("http://evil.example/x"), "{}", mail.subject);
+    let (_, title) = mail.html.split_once("<title>").unwrap();
+    assert!(title.split("</title>").next().unwrap().contains("hxxp://evil[.]example/x"), "{title:.300}");
 }

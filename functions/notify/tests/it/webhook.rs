@@ -4,15 +4,18 @@
 
 use crate::{
     graph, hostile,
-    http_receiver::{ACTING, Answer, Message, Receiver, Request, env, every_message, opened, sent, tell},
+    http_receiver::{
+        ACTING, Answer, Message, Receiver, Request, assert_harmless, assert_honest, env, every_message,
+        opened, sent, tell, texts,
+    },
     memory::Memory,
-    samples::{device, envelope, notice, now, requested},
+    samples::{device, envelope, notice, now, release, requested, taken},
     slack, teams,
 };
 use async_trait::async_trait;
 use credentials::{Problems, SecretError, SecretStore, Vars};
 use jiff::{SignedDuration, Timestamp};
-use model::Topic;
+use model::{EffectState, Mode, Topic};
 use notify::{Channel, KeptSecret, OnAws, open};
 use policy::{ChannelKind, SecretName};
 use ports::{Disposition, Fault, MailBackend, Publication, Tally, TopicBackend, Unsent};
@@ -83,6 +86,40 @@ async fn a_program_reads_what_happened() {
     assert!(!json.to_string().contains("powershell.exe -nop"), "a third party gets no command lines: {json}");
 }
 
+/// Urgent is what somebody has to look at or decide now, or what is about to cut a device off.
+#[tokio::test]
+async fn a_program_reads_whether_somebody_has_to_look_now() {
+    use EffectState::{
+        Adopted, Cancelled, Claimed, Failed, Held, Observed, Pending, Proposed, Refused, Released, Requested,
+        Requesting, Succeeded, TimedOut, Unknown,
+    };
+    use model::Answer::{Isolate, None as Nothing, Propose, Refused as Refuse};
+    let of = |answer, mode, state| taken(answer, mode, state);
+    let mut cases = vec![
+        (of(Isolate, Mode::Enforce, None), true),
+        (of(Propose, Mode::Enforce, Some(Proposed)), true),
+        (of(Refuse, Mode::Enforce, Some(Refused)), true),
+        (of(Nothing, Mode::Enforce, None), false),
+        // Whoever only observes is woken by nothing.
+        (of(Isolate, Mode::Observe, Some(Observed)), false),
+        (of(Propose, Mode::Observe, Some(Proposed)), false),
+        (of(Refuse, Mode::Observe, Some(Refused)), false),
+        // What was asked for before is as it is, whatever the mode is by now.
+        (of(Isolate, Mode::Observe, Some(Failed)), true),
+    ];
+    let isolations = [Claimed, Requesting, Requested, Pending, Failed, TimedOut, Cancelled, Unknown, Held];
+    cases.extend(isolations.map(|state| (of(Isolate, Mode::Enforce, Some(state)), true)));
+    let calm = [Succeeded, Adopted, Released];
+    cases.extend(calm.map(|state| (of(Isolate, Mode::Enforce, Some(state)), false)));
+    cases.extend([Failed, TimedOut, Cancelled, Unknown, Refused].map(|state| (release(state), true)));
+    cases.extend([Requested, Pending, Succeeded, Released, Observed].map(|state| (release(state), false)));
+    for (taken, urgent) in cases {
+        let what = format!("{:?} {:?} {:?}", taken.decision.mode, taken.effect, taken.state);
+        let (_, json) = arrived(Message::Outcome(Box::new(taken))).await;
+        assert_eq!(json["urgent"], urgent, "{what}: {json}");
+    }
+}
+
 #[tokio::test]
 async fn every_kind_of_message_is_signed_and_says_its_kind() {
     for message in every_message() {
@@ -102,6 +139,12 @@ async fn no_word_of_a_stranger_leaves_its_field() {
             let (request, json) = arrived(message).await;
             let fields: Vec<&String> = json.as_object().unwrap().keys().collect();
             assert_eq!(fields.len(), 18, "{fields:?}");
+            for (name, leaf) in texts(&json) {
+                // These two are for programs, which search by them.
+                let is_plain =
+                    name == "subject" || json.pointer("/device/name") == Some(&leaf.as_str().into());
+                if is_plain { assert_honest(&leaf, &text) } else { assert_harmless(&leaf, &text) }
+            }
             assert!(request.body.len() < 100_000, "{} bytes", request.body.len());
         }
     }
@@ -177,6 +220,53 @@ async fn a_service_that_wants_a_rest_gets_it() {
             let unsent = sent(&channel).await.unwrap_err();
             assert_eq!((unsent.fault, unsent.after), (Fault::Channel, Some(rest)), "{unsent:?}");
         }
+    }
+}
+
+/// What each channel over HTTP says of a service that answers like this.
+async fn said_of(answer: Answer) -> Vec<String> {
+    let receiver = service(answer).await;
+    let mut said = vec![];
+    for channel in all(&receiver) {
+        said.push(sent(&channel).await.unwrap_err().why);
+    }
+    said
+}
+
+#[tokio::test]
+async fn of_what_a_service_says_one_short_word_is_repeated_and_nothing_else() {
+    let left_out = [
+        "powershell -enc hunter2 is no good",
+        r#"{"error":{"message":"hunter2"}}"#,
+        r#"{"error":{"code":"hunter2 hunter2"}}"#,
+        // A part of the address, or more than it.
+        "secret-part",
+        "VERY-SECRET-PART-x",
+        "x.very-secret-part",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd",
+    ];
+    for words in left_out {
+        for status in [400, 403, 500] {
+            for said in said_of(Answer::Status(status, words)).await {
+                assert!(!said.contains("hunter2"), "{said} of {words}");
+                // Its address is no secret.
+                let is_graph = said.starts_with("Microsoft Graph") && words.to_lowercase().contains("part");
+                assert!(is_graph || said.ends_with("(its words are left out)"), "{said} of {words}");
+            }
+        }
+    }
+    for words in ["payload-of-the-token", "signature", "x-header-of-the-token"] {
+        let said = said_of(Answer::Status(403, words)).await.pop().unwrap();
+        assert!(said.starts_with("Microsoft Graph") && said.ends_with("left out)"), "{said} of {words}");
+    }
+    let code = r#"{"error":{"code":"invalid.code-1_x","message":"\u0076ery-secret-part, hunter2"}}"#;
+    for words in [code, "invalid.code-1_x\n", r#"{"ok":false,"error":"invalid.code-1_x"}"#] {
+        for said in said_of(Answer::Status(400, words)).await {
+            assert!(said.ends_with("(it said: invalid.code-1_x)"), "{said}");
+        }
+    }
+    for said in said_of(Answer::Echo(400)).await {
+        assert!(said.ends_with("(its words are left out)"), "{said}");
     }
 }
 

@@ -183,21 +183,6 @@ fn graph_names_an_app_and_a_mailbox() {
 }
 
 #[test]
-fn a_topic_is_given_by_its_arn_or_by_the_deployment() {
-    assert_eq!(channel("kind = \"sns\"").kind, ChannelKind::Sns { topic: None });
-    let arn = "arn:aws:sns:eu-central-1:123456789012:soc";
-    let named = channel(&format!("kind = \"sns\"\ntopic = \"{arn}\"")).kind;
-    assert_eq!(named, ChannelKind::Sns { topic: Some(arn.into()) });
-    for bad in ["soc", "arn:aws:sqs:eu-central-1:123456789012:soc", "arn:aws:sns:eu-central-1:123456789012:"]
-    {
-        assert!(
-            fault(&of(&format!("kind = \"sns\"\ntopic = \"{bad}\""))).contains("is not the ARN"),
-            "{bad}"
-        );
-    }
-}
-
-#[test]
 fn a_mail_server_can_want_an_access_token() {
     let keys = "host = \"smtp.office365.com\"\nauth = \"xoauth2\"\nusername = \"u\"\n\
                 token_url = \"https://login.example/t/oauth2/v2.0/token\"\nclient_id = \"app\"\n\
@@ -283,6 +268,15 @@ fn what_no_channel_takes_is_named() {
 }
 
 #[test]
+fn a_folder_is_nobody_who_is_told_where_another_channel_is() {
+    let high = channel("kind = \"teams\"\nurl_env = \"U\"\nseverities = [\"High\"]");
+    let folder = channel("kind = \"folder\"\npath = \"p\"");
+    let both = [high, folder.clone()];
+    assert_eq!(taken_by_none(&both, HostKind::Local).unwrap(), "Medium · isolation claimed");
+    assert_eq!(taken_by_none(&[folder], HostKind::Local), None);
+}
+
+#[test]
 fn command_lines_go_to_mail_alone_unless_a_channel_asks_for_them() {
     let mails = ["kind = \"ses\"", "kind = \"folder\"\npath = \"p\""];
     let others = ["kind = \"sns\"", "kind = \"teams\"\nurl_env = \"U\"", "kind = \"slack\"\nurl_env = \"U\""];
@@ -293,12 +287,13 @@ fn command_lines_go_to_mail_alone_unless_a_channel_asks_for_them() {
 }
 
 #[test]
-fn people_get_digests_and_programs_get_every_message() {
+fn people_get_digests_and_where_nobody_is_woken_every_message_comes() {
     assert_eq!(channel("kind = \"ses\"").digest_after, Some(10));
     assert_eq!(channel("kind = \"ses\"\ndigest_after = 3").digest_after, Some(3));
     assert_eq!(channel("kind = \"ses\"\ndigest_after = \"never\"").digest_after, None);
     let webhook = "kind = \"webhook\"\nurl_env = \"U\"\nkey_env = \"K\"";
     assert_eq!(channel(webhook).digest_after, None);
+    assert_eq!(channel("kind = \"folder\"\npath = \"p\"").digest_after, None);
     for bad in ["0", "1001", "\"often\"", "true"] {
         let found = fault(&of(&format!("kind = \"ses\"\ndigest_after = {bad}")));
         assert!(found.contains("between 1 and 1000, or \"never\""), "{found}");
@@ -326,7 +321,7 @@ fn the_examples_of_the_shipped_file_are_channels_of_every_kind() {
         ChannelKind::Graph(_) => "graph",
         ChannelKind::Teams { .. } => "teams",
         ChannelKind::Slack { .. } => "slack",
-        ChannelKind::Sns { .. } => "sns",
+        ChannelKind::Sns => "sns",
         ChannelKind::Webhook { .. } => "webhook",
     };
     let mut kinds: Vec<&str> = settings.channels.iter().map(word).collect();
