@@ -390,7 +390,9 @@ fn about_playbook(
         report.deploy_with = parameters(&playbook.settings.channels);
     }
     if let Some(example) = policy::taken_by_none(&playbook.settings.channels, host) {
-        report.channels.push(format!("all of them get what none takes, such as `{example}`"));
+        report
+            .channels
+            .push(format!("all that reach people get what none of them takes, such as `{example}`"));
     }
 }
 
