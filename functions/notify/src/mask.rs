@@ -167,7 +167,10 @@ fn mask_within(text: &str, depth: u8) -> String {
             Next::SecretUnlessFlag if !word.starts_with('-') => (MASK.to_owned(), Next::Anything),
             Next::Encoded => (masked_length(word), Next::Anything),
             Next::UserAndSecret => (mask_after_user(word), Next::Anything),
-            Next::Anything if is_setter(before) && is_secret(bare(word), false) => {
+            // A name alone: `NAME=value` is looked at like everywhere.
+            Next::Anything
+                if is_setter(before) && !word.contains(['=', ':']) && is_secret(bare(word), false) =>
+            {
                 (word.to_owned(), Next::Secret)
             }
             Next::Anything | Next::SecretUnlessFlag => mask_word(word, &mut program, depth),
@@ -599,6 +602,9 @@ mod tests {
             ),
             ("secretsdump.py -hashes :hunter2 bob@srv", "secretsdump.py -hashes *** bob@srv"),
             ("setx API_KEY hunter2 /m", "setx API_KEY *** /m"),
+            ("cmd /c \"set PASSWORD=hunter2\"", "cmd /c \"set PASSWORD=***\""),
+            ("set \"PASSWORD=hunter2\"", "set \"PASSWORD=***\""),
+            ("set password:hunter2", "set password:***"),
             (
                 "aws configure set aws_secret_access_key hunter2",
                 "aws configure set aws_secret_access_key ***",
