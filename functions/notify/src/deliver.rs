@@ -118,7 +118,7 @@ impl End {
 
     /// Another worker was faster: its end is seen by looking again.
     pub(crate) fn elsewhere(now: Timestamp) -> End {
-        End::waits(now, SOON, "another worker is telling it")
+        End::waits(now, SOON, BUSY)
     }
 }
 
@@ -166,6 +166,14 @@ impl News<'_> {
             Some(alert) => Told::key(self.tenant, alert, self.id, channel),
             None => Told::of_notice(self.tenant, self.id, channel),
         }
+    }
+
+    /// That this is the story that was last told of its device.
+    pub(crate) fn latest(&self, now: Timestamp) -> Result<Option<Write>, StateError> {
+        let Some(device) = self.device else { return Ok(None) };
+        let latest = Latest { story: self.story.id.clone(), name: self.story.name.clone(), at: now };
+        let key = Latest::key(self.tenant, device);
+        Write::put(key, &latest, Expect::Any, Latest::expires(now)).map(Some)
     }
 
     fn storied(&self, channel: &str) -> Key {
@@ -515,11 +523,7 @@ impl Notify {
             let key = news.storied(&told.channel);
             writes.push(Write::put(key, &storied, expect, Storied::expires(now))?);
         }
-        if let Some(device) = news.device {
-            let latest = Latest { story: news.story.id.clone(), name: news.story.name.clone(), at: now };
-            let key = Latest::key(news.tenant, device);
-            writes.push(Write::put(key, &latest, Expect::Any, Latest::expires(now))?);
-        }
+        writes.extend(news.latest(now)?);
         if with_all {
             let (row, expect) = match &way.seen {
                 Some(seen) if nth == 0 => seen.clone(),

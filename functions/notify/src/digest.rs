@@ -21,7 +21,7 @@ use crate::{
 use jiff::Timestamp;
 use model::{Effect, EffectState, MessageId, TenantId, one_line};
 use ports::{
-    Closed, CommitError, Expect, Gathered, Gist, GistKind, Key, Latest, Part, PartEnd, Telling, Told, Write,
+    Closed, CommitError, Expect, Gathered, Gist, GistKind, Key, Part, PartEnd, Telling, Told, Write,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -172,11 +172,7 @@ impl Notify {
             Write::put(way.told.clone(), &told, Expect::Any, Told::expires(now))?,
             Write::Delete { key: before.key, expect: Expect::Any },
         ];
-        if let Some(device) = news.device {
-            let latest = Latest { story: news.story.id.clone(), name: news.story.name.clone(), at: now };
-            let key = Latest::key(news.tenant, device);
-            writes.push(Write::put(key, &latest, Expect::Any, Latest::expires(now))?);
-        }
+        writes.extend(news.latest(now)?);
         self.state.commit(&writes, now).await?;
         Ok(End::Told)
     }

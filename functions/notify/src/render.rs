@@ -5,7 +5,7 @@
 
 use crate::{
     notice,
-    page::{Page, Show, page},
+    page::{Show, page},
     templates::Templates,
 };
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ const FIRST: Show<'_> = Show { command_lines: true, follow_up: None };
 
 /// What is said of an outcome, as shipped. `portal` is the address of the portal, `occurred_at` the message's time.
 pub fn render(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
-    mail(&page(taken, portal, occurred_at, message_id, FIRST), &Templates::shipped())
+    Templates::shipped().mail(&page(taken, portal, occurred_at, message_id, FIRST))
 }
 
 /// What is said of an outcome where a channel was told of its story before, which people know by this name.
@@ -36,14 +36,10 @@ pub fn render_follow_up(
     message_id: &MessageId,
 ) -> Mail {
     let shown = Show { follow_up: Some(story), ..FIRST };
-    mail(&page(taken, portal, occurred_at, message_id, shown), &Templates::shipped())
+    Templates::shipped().mail(&page(taken, portal, occurred_at, message_id, shown))
 }
 
 /// What is said of a notice, likewise.
 pub fn render_notice(notice: &Notice, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {
-    mail(&notice::page(notice, portal, occurred_at, message_id, FIRST), &Templates::shipped())
-}
-
-pub(crate) fn mail(page: &Page, templates: &Templates) -> Mail {
-    templates.mail(page)
+    Templates::shipped().mail(&notice::page(notice, portal, occurred_at, message_id, FIRST))
 }
