@@ -258,7 +258,9 @@ impl Respond {
         self.finish(work, outcome).await
     }
 
-    /// Whether this alert has had this device isolated already: a claim of which nothing came does not count.
+    /// Whether this alert has had this device isolated already: a claim of which nothing came does not count. Another
+    /// worker with the same alert may have asked since `before` was read, and that isolation is this one: then all of
+    /// it is looked at again.
     async fn has_acted(
         &self,
         work: &Work,
@@ -273,7 +275,14 @@ impl Respond {
                 nothing_asked && before.value.generation == acted.generation
             })
         };
-        Ok(acted.map(|acted| acted.value).filter(|acted| !is_ready(acted)))
+        let Some(acted) = acted.map(|acted| acted.value).filter(|acted| !is_ready(acted)) else {
+            return Ok(None);
+        };
+        let claim = self.claims().read(device, work.now).await?;
+        if Stored::expected(claim.as_ref()) != Stored::expected(before) {
+            return Err(Stop::Again("another worker has taken this device's claim on meanwhile".to_owned()));
+        }
+        Ok(Some(acted))
     }
 
     /// The one place where a device is cut off.

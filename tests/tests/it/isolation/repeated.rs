@@ -2,11 +2,14 @@
 
 use super::watched::{Access, Fate, Watched, handle, responding};
 use super::{accepted, enrich, isolated_once, one_alert, put, respond, take, told};
-use model::EffectState;
-use ports::{Disposition, QueueBackend, QueueName, conformance::Unruly};
+use model::{Answer, EffectState};
+use ports::{Acted, Disposition, QueueBackend, QueueName, conformance::Unruly};
 use scenarios::{Scene, device, high, minutes, noon, seconds, workstation};
 use simulator::World;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 /// Repeats what lies in a queue.
 async fn repeat(scene: &Scene, queue: QueueName, times: usize) {
@@ -87,6 +90,64 @@ async fn the_second_delivery_may_come_while_the_first_is_still_at_work() {
         scene.pass(seconds(10));
         scene.settle(minutes(5)).await;
         isolated_once(&scene).await;
+        assert_eq!((scene.isolate_calls(), scene.mails().len()), (1, 2), "{:#?}", scene.subjects());
+        scene.end().await;
+    }
+}
+
+/// The second has read the claim and the device's machine actions before the first asks, and looks for what the alert has
+/// done already while the first waits for its answer.
+#[tokio::test]
+async fn a_worker_that_another_overtakes_between_two_of_its_reads_asks_nobody_what_is_answered_already() {
+    for both_know_the_claim in [false, true] {
+        let mut scene = Scene::new(one_alert()).await;
+        enrich(&mut scene).await;
+        let bodies = take(&scene, QueueName::AlertsEnriched).await;
+        if both_know_the_claim {
+            super::crashed::claimed_by_the_dead(&scene, "a").await;
+        }
+        let (arrived, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let has_asked = {
+            let simulator = scene.simulator.clone();
+            move || simulator.journal().iter().any(|entry| entry.route == "POST isolate")
+        };
+        let first = Watched::new(&scene, {
+            let (has_asked, over) = (has_asked.clone(), over.clone());
+            move |access: &Access<'_>| match access {
+                Access::Write(_) if has_asked() && !over.load(SeqCst) => Fate::Waits,
+                _ => Fate::Happens,
+            }
+        });
+        let acted = Acted::key(&scene.tenant, &"a".parse().unwrap(), &device(1));
+        let second = Watched::new(&scene, {
+            let arrived = arrived.clone();
+            move |access: &Access<'_>| match access {
+                Access::Read(Some(key)) if **key == acted && !has_asked() => {
+                    arrived.store(true, SeqCst);
+                    Fate::Waits
+                }
+                _ => Fate::Happens,
+            }
+        });
+        let (first, second, now) = (responding(&scene, first), responding(&scene, second), scene.now);
+        let asking = async {
+            while !arrived.load(SeqCst) {
+                tokio::task::yield_now().await;
+            }
+            handle(&first, &bodies[0], now).await
+        };
+        let overtaken = async {
+            let answer = handle(&second, &bodies[0], now).await;
+            over.store(true, SeqCst);
+            answer
+        };
+        let answers = tokio::join!(asking, overtaken);
+        assert_eq!(scene.isolate_calls(), 1, "{answers:?}");
+        put(&scene, QueueName::AlertsEnriched, &bodies).await;
+        scene.pass(seconds(10));
+        scene.settle(minutes(5)).await;
+        isolated_once(&scene).await;
+        assert_eq!(scene.case("a").await.last.decision.answer, Answer::Isolate, "{answers:?}");
         assert_eq!((scene.isolate_calls(), scene.mails().len()), (1, 2), "{:#?}", scene.subjects());
         scene.end().await;
     }

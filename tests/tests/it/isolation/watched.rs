@@ -26,7 +26,8 @@ use track::Track;
 
 /// An access to the store.
 pub(crate) enum Access<'a> {
-    Read,
+    /// One row by its key, or (`None`) several.
+    Read(Option<&'a Key>),
     /// Everything that is written or sent, as text.
     Write(&'a str),
 }
@@ -40,6 +41,8 @@ pub(crate) enum Fate {
     HappensUnheard,
     /// A write that is said to have happened and has not.
     Pretends,
+    /// Not yet: the judge is asked again until it says something else.
+    Waits,
 }
 
 pub(crate) struct Watched {
@@ -67,8 +70,8 @@ impl Watched {
         Watched::new(scene, move |access| {
             let before = writes.load(Ordering::SeqCst);
             match access {
-                Access::Read if before >= number => Fate::Fails,
-                Access::Read => Fate::Happens,
+                Access::Read(_) if before >= number => Fate::Fails,
+                Access::Read(_) => Fate::Happens,
                 Access::Write(_) => match (writes.fetch_add(1, Ordering::SeqCst) + 1).cmp(&number) {
                     std::cmp::Ordering::Less => Fate::Happens,
                     std::cmp::Ordering::Equal => last,
@@ -96,12 +99,19 @@ impl Watched {
         })
     }
 
-    fn read(&self) -> Result<(), StateError> {
-        match (self.judge)(&Access::Read) {
-            Fate::Happens => Ok(()),
-            Fate::Fails | Fate::HappensUnheard | Fate::Pretends => {
-                Err(StateError::Unavailable("dead".to_owned()))
+    async fn judged(&self, access: Access<'_>) -> Fate {
+        loop {
+            match (self.judge)(&access) {
+                Fate::Waits => tokio::task::yield_now().await,
+                fate => return fate,
             }
+        }
+    }
+
+    async fn read(&self, key: Option<&Key>) -> Result<(), StateError> {
+        match self.judged(Access::Read(key)).await {
+            Fate::Happens => Ok(()),
+            _ => Err(StateError::Unavailable("dead".to_owned())),
         }
     }
 }
@@ -109,12 +119,12 @@ impl Watched {
 #[async_trait]
 impl StateBackend for Watched {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Item>, StateError> {
-        self.read()?;
+        self.read(Some(key)).await?;
         self.store.get(key, now).await
     }
 
     async fn batch_get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Item>>, StateError> {
-        self.read()?;
+        self.read(None).await?;
         self.store.batch_get(keys, now).await
     }
 
@@ -125,7 +135,7 @@ impl StateBackend for Watched {
         page: Option<&str>,
         now: Timestamp,
     ) -> Result<Page<Item>, StateError> {
-        self.read()?;
+        self.read(None).await?;
         self.store.query(partition, prefix, page, now).await
     }
 
@@ -136,9 +146,9 @@ impl StateBackend for Watched {
         };
         let text: String = writes.iter().map(text).collect();
         let unavailable = |maybe_written| CommitError::Unavailable { why: "dead".to_owned(), maybe_written };
-        match (self.judge)(&Access::Write(&text)) {
+        match self.judged(Access::Write(&text)).await {
             Fate::Happens => self.store.commit(writes, now).await,
-            Fate::Fails => Err(unavailable(true)),
+            Fate::Fails | Fate::Waits => Err(unavailable(true)),
             Fate::HappensUnheard => self.store.commit(writes, now).await.and(Err(unavailable(true))),
             Fate::Pretends => Ok(()),
         }
@@ -150,9 +160,9 @@ impl QueueBackend for Watched {
     async fn send(&self, queue: QueueName, out: &[Out], now: Timestamp) -> Vec<Result<(), QueueError>> {
         let text: String = out.iter().map(|out| out.body.as_str()).collect();
         let unheard = || out.iter().map(|_| Err(QueueError::Unavailable("dead".to_owned()))).collect();
-        match (self.judge)(&Access::Write(&text)) {
+        match self.judged(Access::Write(&text)).await {
             Fate::Happens => self.store.send(queue, out, now).await,
-            Fate::Fails => unheard(),
+            Fate::Fails | Fate::Waits => unheard(),
             Fate::HappensUnheard => {
                 self.store.send(queue, out, now).await;
                 unheard()
@@ -202,9 +212,9 @@ impl QueueBackend for Watched {
         now: Timestamp,
     ) -> Result<(), QueueError> {
         let dead = || Err(QueueError::Unavailable("dead".to_owned()));
-        match (self.judge)(&Access::Write(body)) {
+        match self.judged(Access::Write(body)).await {
             Fate::Happens => self.store.set_aside(queue, body, reason, now).await,
-            Fate::Fails => dead(),
+            Fate::Fails | Fate::Waits => dead(),
             Fate::HappensUnheard => self.store.set_aside(queue, body, reason, now).await.and(dead()),
             Fate::Pretends => Ok(()),
         }
