@@ -208,7 +208,7 @@ impl Desk {
     ) -> Result<(), Ending> {
         let word = format!("{topic:?}");
         let asked_at = now.as_nanosecond().to_string();
-        let notice = Notice { topic, device: None, device_name: None, facts };
+        let notice = Notice { topic, device: None, device_name: None, facts, table: None };
         let trace = format!("operator-{}", now.as_millisecond());
         let message = Envelope::new(&self.tenant, &[&word, &asked_at], &trace, now, notice);
         self.queue.send_one(QueueName::ActionsTaken, &message, now).await.map_err(|error| {
@@ -391,6 +391,7 @@ fn wanted_word(wanted: &Wanted) -> &'static str {
         Wanted::Isolate { .. } => "isolate",
         Wanted::Release => "release",
         Wanted::Comment { .. } => "comment",
+        Wanted::CreateAlert(_) => "create alert",
     }
 }
 
@@ -402,5 +403,6 @@ pub(crate) fn cause_word(cause: Cause) -> &'static str {
         Cause::Operator => "operator",
         Cause::Reissue => "reissue",
         Cause::Report => "report",
+        Cause::Hunt => "hunt",
     }
 }

@@ -21,7 +21,7 @@ use defender::{Pause, connect};
 use jiff::{SignedDuration, Timestamp};
 use local::{Host, Parts, Polled, Store, Worked};
 use model::{Body, Cause, DeviceId, EffectRequested, Envelope, Limits, MessageId, Mode, TenantId, Wanted};
-use policy::{Channel, ChannelKind, Playbook, Settings, Texts};
+use policy::{Channel, ChannelKind, Hunt, Playbook, Settings, Texts};
 use ports::{
     Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, State, Stored,
 };
@@ -97,13 +97,20 @@ pub struct Setup {
     pub mode: Option<Mode>,
     pub lookback: SignedDuration,
     pub playbook: Option<Arc<Playbook>>,
+    pub hunts: Vec<Hunt>,
     /// Settings on top of the usual ones.
     pub vars: Vec<(String, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { mode: Some(Mode::Enforce), lookback: minutes(15), playbook: None, vars: Vec::new() }
+        Setup {
+            mode: Some(Mode::Enforce),
+            lookback: minutes(15),
+            playbook: None,
+            hunts: Vec::new(),
+            vars: Vec::new(),
+        }
     }
 }
 
@@ -406,6 +413,7 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
         reader,
         responder,
         playbook,
+        hunts: setup.hunts.clone(),
         environment_mode: setup.mode,
         lookback: setup.lookback,
         channels,
@@ -426,6 +434,7 @@ pub fn connection(url: &str, more: &[(String, String)]) -> Connection {
         ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET),
         ("DEFENDER_API_URL", url),
         ("DEFENDER_LOGIN_URL", url),
+        ("GRAPH_API_URL", url),
     ];
     let mut vars: Vars = more.iter().cloned().collect();
     vars.add_defaults(usual.map(|(name, value)| (name.to_owned(), value.to_owned())));

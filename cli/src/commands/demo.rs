@@ -98,6 +98,7 @@ impl Demo {
             reader,
             responder,
             playbook: Arc::new(playbook),
+            hunts: Vec::new(),
             environment_mode: Some(Mode::Enforce),
             lookback: SignedDuration::from_hours(1),
             channels,

@@ -118,7 +118,7 @@ pub(crate) fn words(effect: Effect, state: EffectState) -> String {
 fn effect_of(wanted: &Wanted) -> Effect {
     match wanted {
         Wanted::Release => Effect::Release,
-        Wanted::Isolate { .. } | Wanted::Comment { .. } => Effect::Isolate,
+        Wanted::Isolate { .. } | Wanted::Comment { .. } | Wanted::CreateAlert(_) => Effect::Isolate,
     }
 }
 

@@ -87,6 +87,7 @@ pub(crate) fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Bo
         environment_mode: settings.environment_mode,
         lookback: settings.lookback,
         playbook: Arc::new(settings.playbook),
+        hunts: Vec::new(),
         channels: settings.channels,
         templates: settings.templates,
         reader,

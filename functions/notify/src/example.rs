@@ -99,7 +99,8 @@ pub(crate) fn pages() -> Vec<(&'static str, Page)> {
         pages.push(("a digest", digest(&taken)));
     }
     for topic in [Topic::Holding, Topic::StillIsolated, Topic::Sample { channel: "mail".to_owned() }] {
-        let notice = Notice { topic, device: None, device_name: None, facts: vec!["a fact".to_owned()] };
+        let notice =
+            Notice { topic, device: None, device_name: None, facts: vec!["a fact".to_owned()], table: None };
         pages.push(("a notice", notice::page(&notice, PORTAL, at, &id, first)));
     }
     pages

@@ -250,6 +250,10 @@ fn said(notice: &Notice, device: &str) -> Said {
         Topic::LateAlerts => late_alerts(),
         Topic::ClockWrong => clock_wrong(),
         Topic::ChannelFailing { channel } => channel_failing(channel),
+        Topic::HuntFound { .. }
+        | Topic::HuntBroken { .. }
+        | Topic::HuntOverdue { .. }
+        | Topic::HuntCrowded { .. } => Said::new(Weight::Told, "hunt", "not worded yet".to_owned(), &[]),
         Topic::Sample { channel } => Said::new(
             Weight::Told,
             "test",

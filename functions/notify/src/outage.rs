@@ -73,7 +73,7 @@ impl Notify {
             return Ok(());
         }
         let topic = Topic::ChannelFailing { channel: channel.to_owned() };
-        let notice = Notice { topic, device: None, device_name: None, facts };
+        let notice = Notice { topic, device: None, device_name: None, facts, table: None };
         let trace = MessageId::of("channel", &[tenant.as_str(), channel]);
         let message = Envelope::new(tenant, identity, trace.as_str(), now, notice);
         self.queue.send_one(QueueName::ActionsTaken, &message, now).await

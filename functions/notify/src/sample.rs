@@ -19,7 +19,7 @@ pub struct Sample {
 /// The notice that asks for a sample of a channel.
 pub fn sample_notice(channel: &str) -> Notice {
     let topic = Topic::Sample { channel: channel.to_owned() };
-    Notice { topic, device: None, device_name: None, facts: Vec::new() }
+    Notice { topic, device: None, device_name: None, facts: Vec::new(), table: None }
 }
 
 /// Sends a sample through a channel, once. `portal`: the portal's address without a trailing slash.

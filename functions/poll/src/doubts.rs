@@ -93,7 +93,7 @@ impl Poll {
         now: Timestamp,
     ) -> Result<(), PollError> {
         let trace = model::one_line(&format!("poll {}", identity.join(" ")), 100);
-        let notice = Notice { topic, device: None, device_name: None, facts };
+        let notice = Notice { topic, device: None, device_name: None, facts, table: None };
         let message = Envelope::new(&self.tenant, identity, &trace, now, notice);
         let sent = self.queue.send_one(QueueName::ActionsTaken, &message, now).await;
         sent.map_err(|first| PollError::Send { failed: 1, all: 1, first })

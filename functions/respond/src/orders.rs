@@ -75,7 +75,7 @@ impl Respond {
         }
         let is_own = before.as_ref().is_some_and(|held| order.is_for(&held.value));
         let mode = self.environment_mode.unwrap_or(self.playbook.settings.mode);
-        let is_by_itself = matches!(body.cause, Cause::Timer | Cause::Report);
+        let is_by_itself = matches!(body.cause, Cause::Timer | Cause::Report | Cause::Hunt);
         if mode == Mode::Observe && (is_by_itself || matches!(body.wanted, Wanted::Isolate { .. })) {
             let said = "the mode is `observe`: Cordon only releases, and only if a person says so; use the portal, or \
                         set the mode to `enforce`";
@@ -83,6 +83,7 @@ impl Respond {
         }
         match &body.wanted {
             Wanted::Comment { text, mark } => Box::pin(self.comment_on_alert(&order, text, mark)).await,
+            Wanted::CreateAlert(_) => self.answer(&order, None, "not built yet".to_owned()).await,
             Wanted::Release => Box::pin(self.release(&order, before)).await,
             Wanted::Isolate { isolation_type, even_so } => {
                 if body.cause == Cause::Reissue
@@ -136,7 +137,7 @@ impl Respond {
         let wanted = match body.wanted {
             Wanted::Isolate { .. } => Effect::Isolate,
             Wanted::Release => Effect::Release,
-            Wanted::Comment { .. } => return Ok(false),
+            Wanted::Comment { .. } | Wanted::CreateAlert(_) => return Ok(false),
         };
         let later_one = before.map(|held| &held.value).filter(|claim| {
             let began_after = claim.claimed_at.duration_since(order.message.occurred_at) > SKEW;
@@ -612,7 +613,7 @@ pub(crate) fn how_of(order: &Ordered) -> Option<How> {
         Wanted::Isolate { isolation_type, even_so } => {
             Some(How { isolation_type: *isolation_type, even_so: *even_so })
         }
-        Wanted::Release | Wanted::Comment { .. } => None,
+        Wanted::Release | Wanted::Comment { .. } | Wanted::CreateAlert(_) => None,
     }
 }
 

@@ -66,6 +66,7 @@ impl Respond {
                 alert.id,
                 model::one_line(&alert.title, 120)
             )],
+            table: None,
         };
         let identity = ["undecided", alert.id.as_str(), body.found.revision.as_str()];
         let notice = Envelope::new(&self.tenant, &identity, &message.trace, now, notice);
@@ -139,7 +140,8 @@ impl Respond {
             None => self.device_name(&claim.device, now).await?,
             name => name,
         };
-        let notice = Notice { topic, device: Some(claim.device.clone()), device_name, facts: notes };
+        let notice =
+            Notice { topic, device: Some(claim.device.clone()), device_name, facts: notes, table: None };
         let trace = format!("{}-order", claim.id);
         let notice = Envelope::new(&self.tenant, &identity, &trace, now, notice);
         self.send(QueueName::ActionsTaken, &notice, now).await
@@ -210,7 +212,13 @@ impl Respond {
             || format!("the first that it holds back: an order by hand for the device {device}"),
             |alert| format!("the first that it holds back: alert {alert} on the device {device}"),
         );
-        let notice = Notice { topic, device: None, device_name: None, facts: vec![gate.to_string(), first] };
+        let notice = Notice {
+            topic,
+            device: None,
+            device_name: None,
+            facts: vec![gate.to_string(), first],
+            table: None,
+        };
         let identity = ["holding", &gate.key(), &news.turn];
         let notice = Envelope::new(&self.tenant, &identity, &gate.key(), now, notice);
         self.send(QueueName::ActionsTaken, &notice, now).await?;

@@ -116,7 +116,7 @@ impl Track {
             }
             None => None,
         };
-        let notice = Notice { topic, device: device.cloned(), device_name, facts };
+        let notice = Notice { topic, device: device.cloned(), device_name, facts, table: None };
         let trace = model::one_line(&format!("track {}", identity.join(" ")), 100);
         self.send(QueueName::ActionsTaken, &Envelope::new(&self.tenant, identity, &trace, now, notice), now)
             .await

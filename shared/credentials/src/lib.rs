@@ -14,6 +14,6 @@ mod vars;
 pub use http::{Calls, http_client};
 pub use mode::{lookback, mode};
 pub use secret::{Secret, SecretError, SecretStore};
-pub use settings::{Cloud, Connection, Credential, Endpoints, checked_url, is_loopback, tenant};
+pub use settings::{Api, Cloud, Connection, Credential, Endpoints, checked_url, is_loopback, tenant};
 pub use token::{AccessToken, TokenError, Tokens, entra_token_url, token_answer};
 pub use vars::{Problems, Vars};

@@ -96,11 +96,39 @@ pub struct Credential {
     pub secret: Secret,
 }
 
+/// Which of Microsoft's interfaces is asked for something that two of them have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// That of Defender for Endpoint, where devices and machine actions are as well.
+    Defender,
+    /// Microsoft Graph.
+    Graph,
+}
+
+impl Api {
+    fn from_var(vars: &Vars, name: &str, default: Api, problems: &mut Problems) -> Option<Api> {
+        match vars.get(name) {
+            None => Some(default),
+            Some("defender") => Some(Api::Defender),
+            Some("graph") => Some(Api::Graph),
+            Some(other) => {
+                let other = model::one_line(other, 40);
+                problems.add(format!("{name}: `{other}` is neither `defender` nor `graph`"));
+                None
+            }
+        }
+    }
+}
+
 /// Everything that is needed to talk to one tenant.
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub tenant: TenantId,
     pub endpoints: Endpoints,
+    /// Where alerts are read. `DEFENDER_ALERTS_API`; default: Defender's.
+    pub alerts_api: Api,
+    /// Where hunting queries are run. `DEFENDER_HUNTING_API`; default: Graph's. Microsoft ends Defender's on 2027-02-01.
+    pub hunting_api: Api,
     /// The app that reads.
     pub reader: Credential,
     /// The app that acts, where it is another one.
@@ -121,10 +149,19 @@ impl Connection {
         let actor_id = vars.get("DEFENDER_ACTOR_CLIENT_ID").map(str::to_owned);
         let actor_secret = secret_of_actor(vars, store, actor_id.is_some(), problems);
         let endpoints = Endpoints::from_vars(vars, problems);
+        let alerts_api = Api::from_var(vars, "DEFENDER_ALERTS_API", Api::Defender, problems);
+        let hunting_api = Api::from_var(vars, "DEFENDER_HUNTING_API", Api::Graph, problems);
 
         let actor = actor_id.zip(actor_secret).map(|(client_id, secret)| Credential { client_id, secret });
         let reader = Credential { client_id: client_id?, secret: secret? };
-        Some(Connection { tenant: tenant?, endpoints: endpoints?, reader, actor })
+        Some(Connection {
+            tenant: tenant?,
+            endpoints: endpoints?,
+            alerts_api: alerts_api?,
+            hunting_api: hunting_api?,
+            reader,
+            actor,
+        })
     }
 
     /// The app that acts: its own, or else the one that reads.

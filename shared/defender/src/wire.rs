@@ -360,7 +360,7 @@ fn expected(what: &str, found: &Value) -> String {
     format!("{what} was expected, {found} found")
 }
 
-fn parse_time(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     let as_utc =
         || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     text.parse().ok().or_else(as_utc)
@@ -412,6 +412,7 @@ pub(crate) fn alert(value: &Value) -> Result<Alert, Unreadable> {
         evidence,
         evidence_truncated: false,
         unreadable: fields.problems,
+        hunted: None,
     })
 }
 

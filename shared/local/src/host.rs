@@ -6,10 +6,11 @@
 use crate::Store;
 use defender::{Reader, Responder};
 use enrich::Enrich;
+use hunt::{Hunting, HuntingError, HuntsRun};
 use jiff::{SignedDuration, Timestamp};
 use model::{Mode, TenantId};
 use notify::Notify;
-use policy::Playbook;
+use policy::{Hunt, Playbook};
 use poll::{Poll, PollError, Polled};
 use ports::{
     Count, Queue, QueueBackend, QueueError, QueueName, Settled, State, StateBackend, Tally, dispatch, settle,
@@ -25,6 +26,7 @@ pub struct Parts {
     pub reader: Reader,
     pub responder: Responder,
     pub playbook: Arc<Playbook>,
+    pub hunts: Vec<Hunt>,
     /// What `CORDON_MODE` says.
     pub environment_mode: Option<Mode>,
     pub lookback: SignedDuration,
@@ -42,6 +44,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Host {
     poll: Poll,
+    hunting: Hunting,
     enrich: Enrich,
     respond: Respond,
     track: Track,
@@ -84,6 +87,7 @@ impl Host {
             reader,
             responder,
             playbook,
+            hunts,
             environment_mode,
             lookback,
             channels,
@@ -106,6 +110,17 @@ impl Host {
                 overlap: playbook.settings.poll.overlap,
                 lookback,
                 mode: environment_mode.unwrap_or(playbook.settings.mode),
+            },
+            hunting: Hunting {
+                tenant: tenant.clone(),
+                reader: reader.clone(),
+                queue: queue.clone(),
+                state: state.clone(),
+                tally: tally.clone(),
+                hunts: hunts.into(),
+                lists: playbook.lists().into(),
+                mode: environment_mode.unwrap_or(playbook.settings.mode),
+                time_zone: playbook.settings.time_zone.clone(),
             },
             enrich: Enrich {
                 tenant: tenant.clone(),
@@ -152,6 +167,11 @@ impl Host {
         let polled = self.poll.run(now).await?;
         self.tally.add(Count::DeadLetters, polled.set_aside as u64);
         Ok(polled)
+    }
+
+    /// The hunts that are due.
+    pub async fn hunt(&self, now: Timestamp) -> Result<HuntsRun, HuntingError> {
+        self.hunting.run(now).await
     }
 
     /// One round: a message of every queue, and a look at every open isolation that is due.

@@ -8,6 +8,7 @@ mod state;
 mod store;
 
 pub use host::{Host, HostError, Parts, Worked};
+pub use hunt::{HuntingError, HuntsRun};
 pub use poll::{PollError, Polled};
 pub use queue::{Depth, VISIBILITY};
 pub use store::{OpenError, Store};

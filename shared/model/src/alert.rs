@@ -76,6 +76,23 @@ pub struct Alert {
     /// Fields that had a wrong type, each as `path: what was wrong`. Any entry is a reason not to act.
     #[serde(default)]
     pub unreadable: Vec<String>,
+    /// The hunt whose row this is; none for an alert of Defender's, which the service can be asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunted: Option<Hunted>,
+}
+
+/// What an alert that a hunt has found says of its hunt. Defender knows no such alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hunted {
+    /// The hunt's name.
+    pub hunt: String,
+    /// Whether the hunt says that what it finds may cut a device off, if the policy permits it.
+    pub may_isolate: bool,
+}
+
+impl Hunted {
+    /// What stands as `detection_source` of an alert that a hunt has found.
+    pub const SOURCE: &'static str = "hunt";
 }
 
 /// The user that the alert names.

@@ -17,7 +17,7 @@ mod open_enum;
 mod revision;
 
 pub use action::{ActionKind, ActionStatus, MachineAction};
-pub use alert::{Alert, AlertStatus, Classification, Evidence, Severity, User};
+pub use alert::{Alert, AlertStatus, Classification, Evidence, Hunted, Severity, User};
 pub use clean::one_line;
 pub use decision::{
     Answer, BY_HAND, Decision, Input, IsolationType, Mode, PolicyNote, Reasoning, Side, Spoke, Surroundings,
@@ -28,6 +28,6 @@ pub use ids::{ActionId, AlertId, BadId, ClaimId, DeviceId, MessageId, TenantId, 
 pub use limits::Limits;
 pub use message::{
     ActionTaken, AlertEnriched, AlertFound, Body, Cause, EffectRequested, Envelope, FirstSeen,
-    MAX_MESSAGE_BYTES, Notice, Topic, Undecodable, Wanted, kind_of,
+    MAX_MESSAGE_BYTES, NewAlert, Notice, Table, Topic, Undecodable, Wanted, kind_of,
 };
 pub use revision::{EvidenceIdentity, Revision};

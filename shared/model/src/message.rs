@@ -5,7 +5,7 @@
 
 use crate::{
     ActionId, Alert, AlertId, ClaimId, Decision, DeviceFact, DeviceId, DeviceRef, Effect, EffectState,
-    EvidenceIdentity, IsolationType, MessageId, Mode, Revision, TenantId,
+    EvidenceIdentity, IsolationType, MessageId, Mode, Revision, Severity, TenantId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -187,6 +187,8 @@ pub enum Cause {
     Reissue,
     /// What was done is to be written on the alert.
     Report,
+    /// A hunt has found what its file says is an alert of Defender's own.
+    Hunt,
 }
 
 /// What is asked for.
@@ -205,6 +207,25 @@ pub enum Wanted {
         text: String,
         mark: String,
     },
+    /// An alert of Defender's own about an event that a hunt has found.
+    CreateAlert(NewAlert),
+}
+
+/// What Defender wants to be told of an alert that is made of an event. Source: Microsoft's "Create alert from event API"
+/// page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAlert {
+    /// When the event was, exactly as the hunt's row has it: the service finds the event by it.
+    pub event_time: String,
+    /// `ReportId` of the row.
+    pub report_id: String,
+    /// `Low`, `Medium` or `High`: the service takes no other.
+    pub severity: Severity,
+    pub title: String,
+    pub description: String,
+    pub recommended_action: String,
+    /// Such as `SuspiciousActivity` or `CredentialAccess`.
+    pub category: String,
 }
 
 /// Somebody wants an effect: an order, which goes stale.
@@ -234,7 +255,8 @@ impl EffectRequested {
 
 impl Body for EffectRequested {
     const KIND: &'static str = "effect-requested";
-    const VERSION: u16 = 1;
+    /// 2: with alerts that are to be made.
+    const VERSION: u16 = 2;
 }
 
 /// What people have to know that is not the outcome of an alert.
@@ -247,12 +269,25 @@ pub struct Notice {
     pub device_name: Option<String>,
     /// What is known, a sentence each. May hold a stranger's words.
     pub facts: Vec<String>,
+    /// What a hunt has found, where people are to have it as a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
 }
 
 impl Body for Notice {
     const KIND: &'static str = "notice";
-    /// 2: with the topics about channels.
-    const VERSION: u16 = 2;
+    /// 2: with the topics about channels. 3: with those about hunts.
+    const VERSION: u16 = 3;
+}
+
+/// Rows for people to read. May hold a stranger's words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Table {
+    pub columns: Vec<String>,
+    /// Each as long as `columns`.
+    pub rows: Vec<Vec<String>>,
+    /// How many rows more there are, which do not stand here.
+    pub more: usize,
 }
 
 /// What a notice is about. What is said of each stands in `notify`.
@@ -295,12 +330,28 @@ pub enum Topic {
     Sample {
         channel: String,
     },
+    /// What a hunt has found, as a table.
+    HuntFound {
+        hunt: String,
+    },
+    /// A hunt is not run any more, because the service refuses its query or its rows lack what the hunt needs.
+    HuntBroken {
+        hunt: String,
+    },
+    /// A hunt has not come to an end for much longer than its schedule says.
+    HuntOverdue {
+        hunt: String,
+    },
+    /// A hunt finds so much that not all of it was announced at once: the rest follows, run by run.
+    HuntCrowded {
+        hunt: String,
+    },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Answer, IsolationType, Severity, alert::tests::bare};
+    use crate::{Answer, IsolationType, alert::tests::bare};
     use std::path::Path;
 
     fn tenant() -> TenantId {
@@ -378,6 +429,11 @@ mod tests {
             device: Some("1e5bc9d7e413ddd7902c2932e418702b84d0cc07".parse().unwrap()),
             device_name: Some("laptop-7".into()),
             facts: vec!["anna@contoso.com: it is clean".into()],
+            table: Some(Table {
+                columns: vec!["DeviceName".into()],
+                rows: vec![vec!["laptop-7".into()]],
+                more: 2,
+            }),
         }
     }
 
@@ -419,10 +475,22 @@ mod tests {
     #[test]
     fn everything_that_can_be_ordered_or_noticed_survives_the_way() {
         let comment = Wanted::Comment { text: "done\nby us".into(), mark: "[cordon:x]".into() };
-        for wanted in [Wanted::Isolate { isolation_type: None, even_so: false }, Wanted::Release, comment] {
+        let made = Wanted::CreateAlert(NewAlert {
+            event_time: "2026-11-20T10:00:00.1234567Z".into(),
+            report_id: "4711".into(),
+            severity: Severity::High,
+            title: "A title".into(),
+            description: "What was found".into(),
+            recommended_action: "Look at it".into(),
+            category: "Execution".into(),
+        });
+        for wanted in
+            [Wanted::Isolate { isolation_type: None, even_so: false }, Wanted::Release, comment, made]
+        {
             survives(EffectRequested { wanted, alert: None, ..ordered() });
         }
-        for cause in [Cause::Held, Cause::Timer, Cause::Operator, Cause::Reissue, Cause::Report] {
+        for cause in [Cause::Held, Cause::Timer, Cause::Operator, Cause::Reissue, Cause::Report, Cause::Hunt]
+        {
             survives(EffectRequested { cause, ..ordered() });
         }
         for topic in [
@@ -433,8 +501,12 @@ mod tests {
             Topic::ClockWrong,
             Topic::ChannelFailing { channel: "mail".into() },
             Topic::Sample { channel: "mail".into() },
+            Topic::HuntFound { hunt: "h".into() },
+            Topic::HuntBroken { hunt: "h".into() },
+            Topic::HuntOverdue { hunt: "h".into() },
+            Topic::HuntCrowded { hunt: "h".into() },
         ] {
-            survives(Notice { topic, device: None, device_name: None, facts: vec![] });
+            survives(Notice { topic, device: None, device_name: None, facts: vec![], table: None });
         }
         survives(ActionTaken { effect: Effect::Release, state: Some(EffectState::Released), ..taken() });
         survives(ActionTaken { state: Some(EffectState::Held), ..taken() });

@@ -4,12 +4,12 @@
 //! its name; a person by name or principal name.
 
 use crate::{
-    problems::{Problems, Source},
+    problems::{Problems, Source, read_file},
     section::{Reader, Section, name, table},
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use model::{Device, DeviceId};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 use toml::de::DeValue;
 
 /// One list of devices and people with somebody who answers for it.
@@ -27,6 +27,14 @@ pub struct AssetList {
 }
 
 impl AssetList {
+    /// Reads `assets.toml` of a folder alone, for whoever needs no policy.
+    pub fn read_all(folder: &Path) -> Result<Vec<AssetList>, Problems> {
+        let text = read_file(folder, crate::ASSETS).map_err(|problem| Problems::new(vec![problem]))?;
+        let mut problems = Vec::new();
+        let lists = parse(&text, &mut problems);
+        if problems.is_empty() { Ok(lists) } else { Err(Problems::new(problems)) }
+    }
+
     /// Reads the text of `assets.toml` alone.
     pub fn parse(text: &str) -> Result<Vec<AssetList>, Problems> {
         let mut problems = Vec::new();

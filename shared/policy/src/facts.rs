@@ -169,6 +169,7 @@ impl<'a> Facts<'a> {
             evidence: _,
             evidence_truncated: _,
             unreadable: _,
+            hunted: _,
         } = self.case.alert;
         let rank = severity.as_ref().and_then(Severity::rank);
         [

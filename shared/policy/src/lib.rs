@@ -13,6 +13,7 @@ mod cases;
 mod channels;
 mod decide;
 mod facts;
+mod hunts;
 mod mistakes;
 mod problems;
 mod rules;
@@ -27,6 +28,10 @@ pub use cases::{CASES, Decoders, Difference, PolicyCase, Tried};
 pub use channels::{
     Channel, ChannelKind, GraphSettings, HostKind, NOTHING, Notices, OAuthSettings, OUTCOMES, Route,
     SecretName, SmtpLogin, SmtpProof, SmtpSecurity, SmtpSettings, taken_by_none,
+};
+pub use hunts::{
+    AlertMapping, Cron, DefenderAlert, EvidenceField, EvidenceMapping, HUNTS, Hunt, Outcome, Parameter,
+    Schedule, SeverityOf, Span, Template,
 };
 pub use model::Surroundings;
 pub use problems::Problems;

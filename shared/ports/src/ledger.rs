@@ -68,7 +68,9 @@ impl Order {
         match self.cause {
             Cause::Timer => format!("by the timer `release_after`: {why}"),
             Cause::Held => format!("a held case, let go on by {by}: {why}"),
-            Cause::Operator | Cause::Reissue | Cause::Report => format!("ordered by {by}: {why}"),
+            Cause::Operator | Cause::Reissue | Cause::Report | Cause::Hunt => {
+                format!("ordered by {by}: {why}")
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 mod brakes;
 mod claims;
 mod dispatch;
+mod hunting;
 mod ledger;
 mod outlets;
 mod queue;
@@ -22,6 +23,7 @@ pub mod conformance;
 pub use brakes::{Brakes, Breaker, Gate, Raised, Said, Spent, ToldGate, Wish};
 pub use claims::{ClaimError, Claims, News, Permit};
 pub use dispatch::{Disposition, Settled, dispatch, settle};
+pub use hunting::{HuntRest, HuntRow, HuntRun, HuntSeen, HuntTrouble};
 pub use ledger::{
     Acted, Claim, CutOff, Ending, Event, Impossible, KnownAction, Moved, NewClaim, OpenEffect, Order,
 };

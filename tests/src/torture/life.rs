@@ -468,6 +468,7 @@ impl Life {
             reader,
             responder,
             playbook: playbook(&self.plan),
+            hunts: Vec::new(),
             environment_mode: Some(Mode::Enforce),
             lookback: minutes(15),
             channels,

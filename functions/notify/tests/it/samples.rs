@@ -163,6 +163,7 @@ pub(crate) fn notice(topic: Topic) -> Notice {
         device: Some(device().id),
         device_name: device().name,
         facts: vec!["anna@contoso.com at 10:01: too many at once".into()],
+        table: None,
     }
 }
 

@@ -1,0 +1,105 @@
+//! What the state knows of hunts: how far each has come, which rows it has made known, and whether the service has said to
+//! wait. A hunt's rows are told apart by a digest; nothing of what was found stands here.
+
+use crate::{Expect, Key, StateError, Write, rows::days};
+use jiff::Timestamp;
+use model::TenantId;
+use serde::{Deserialize, Serialize};
+
+/// How a hunt stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HuntRow {
+    pub hunt: String,
+    /// The digest of the hunt's file when it last ran.
+    pub digest: String,
+    /// Everything before this time has been read and made known. None before the first run.
+    pub cursor: Option<Timestamp>,
+    /// When it is due.
+    pub next: Timestamp,
+    /// Since when it has to have run: from here it is counted whether it is overdue.
+    pub since: Timestamp,
+    pub last_success: Option<Timestamp>,
+    /// The last run that asked the service for anything.
+    pub last: Option<HuntRun>,
+    /// What stands against it; none while all is well.
+    #[serde(default)]
+    pub trouble: Option<HuntTrouble>,
+    /// Whether people were told that it is overdue.
+    #[serde(default)]
+    pub overdue_told: bool,
+    /// Whether people were told that it finds more than one run makes known.
+    #[serde(default)]
+    pub crowded_told: bool,
+}
+
+/// One run of a hunt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HuntRun {
+    pub at: Timestamp,
+    /// The window that it was to read.
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// How many rows came, and how many of them were new.
+    pub rows: u64,
+    pub new: u64,
+    /// What it cost: calls of the service, and for how long the service was at work.
+    pub calls: u32,
+    pub took_ms: u64,
+}
+
+/// Why a hunt does not come to an end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HuntTrouble {
+    pub since: Timestamp,
+    /// One line.
+    pub why: String,
+    /// Whether the fault lies with the hunt itself: it is not run before its file has changed, but for a try a day.
+    pub broken: bool,
+}
+
+impl HuntRow {
+    pub fn key(tenant: &TenantId, hunt: &str) -> Key {
+        Key { partition: HuntRow::partition(tenant), sort: format!("hunt#{hunt}") }
+    }
+
+    /// The partition of all hunts; their sort keys begin with `hunt#`.
+    pub fn partition(tenant: &TenantId) -> String {
+        format!("{tenant}#hunts")
+    }
+
+    /// Whether the service, or its rows, are such that this file cannot be run.
+    pub fn is_broken(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.broken)
+    }
+}
+
+/// That a row of a hunt was made known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HuntSeen {
+    pub at: Timestamp,
+}
+
+impl HuntSeen {
+    /// `row`: the digest of what tells it from others.
+    pub fn key(tenant: &TenantId, hunt: &str, row: &str) -> Key {
+        Key { partition: format!("{tenant}#hunt#{hunt}"), sort: format!("row#{row}") }
+    }
+
+    /// Longer than the service keeps events (30 days): what is forgotten cannot be found again.
+    pub fn write(key: Key, now: Timestamp) -> Result<Write, StateError> {
+        Write::put(key, &HuntSeen { at: now }, Expect::Any, days(now, 45))
+    }
+}
+
+/// That the service has said to wait, to whichever hunt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HuntRest {
+    pub until: Timestamp,
+    pub why: String,
+}
+
+impl HuntRest {
+    pub fn key(tenant: &TenantId) -> Key {
+        Key { partition: HuntRow::partition(tenant), sort: "rest".to_owned() }
+    }
+}
