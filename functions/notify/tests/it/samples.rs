@@ -65,6 +65,7 @@ pub(crate) fn alert() -> Alert {
         evidence: vec![process(), address()],
         evidence_truncated: false,
         unreadable: vec![],
+        hunted: None,
     }
 }
 
