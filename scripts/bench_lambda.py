@@ -5,7 +5,7 @@ Plays Lambda's Runtime API on the loopback, starts one process after the other, 
     init   from just before the process is started to its first `GET …/invocation/next`, by the wall clock
     CPU    how much of that the process has run, all threads: it does not count waiting for a busy machine
     peak   VmHWM when it asks for its second event. Of the first there is nothing to do: a batch without messages; a
-           poll and a track, which always have something to do, are refused their first call to AWS
+           poll, a hunt and a track, which always have something to do, are refused their first call to AWS
 
 It never lets a function reach anything: the credentials are fake, and the stub is AWS as well, which refuses.
 The functions take turns, round by round, so that a busy moment of the machine meets all of them.
@@ -27,11 +27,11 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What each may be at most: times the init of the empty function; MB of peak memory; MB of its zip.
-FUNCTIONS = ["poll", "enrich", "respond", "track", "notify"]
+FUNCTIONS = ["poll", "hunt", "enrich", "respond", "track", "notify"]
 BOUNDS = {name: (2, 20, 4) for name in FUNCTIONS} | {"respond": (3, 28, 5)}
 
 # What a schedule starts.
-SCHEDULED = {"poll", "track"}
+SCHEDULED = {"poll", "hunt", "track"}
 
 ACCOUNT = "arn:aws:secretsmanager:us-east-1:123456789012:secret:cordon"
 SETTINGS = {

@@ -6,6 +6,8 @@ pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod held;
+pub(crate) mod hunt;
+pub(crate) mod hunts;
 pub(crate) mod isolate;
 pub(crate) mod isolated;
 pub(crate) mod limits;

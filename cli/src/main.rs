@@ -25,7 +25,10 @@ Settings are environment variables (or NAME=value lines of the file given with -
   DEFENDER_TENANT_ID, DEFENDER_CLIENT_ID, DEFENDER_CLIENT_SECRET   the app registration that reads
   DEFENDER_ACTOR_CLIENT_ID, DEFENDER_ACTOR_CLIENT_SECRET           the one that acts, if it is another
   DEFENDER_CLOUD            commercial (default), gcc, gcc-high, dod
-  DEFENDER_API_URL, DEFENDER_LOGIN_URL, DEFENDER_AUDIENCE          overrides; http:// for loopback only
+  DEFENDER_ALERTS_API       where alerts are read: defender (default), graph
+  DEFENDER_HUNTING_API      where hunting queries are run: graph (default), defender (ends on 2027-02-01)
+  DEFENDER_API_URL, DEFENDER_LOGIN_URL, DEFENDER_AUDIENCE,
+  GRAPH_API_URL             overrides; http:// for loopback only
   CORDON_PLAYBOOK           folder of the playbook; default `playbook`
   CORDON_MODE               `observe` always wins; `enforce` overrides the playbook; unset: the playbook decides
   CORDON_STATE              the SQLite file; default `cordon.db`
@@ -73,6 +76,10 @@ enum Command {
     Explain(commands::explain::Explain),
     /// Send a marked sample through a channel, and say what came of it
     NotifyTest(commands::notify_test::NotifyTest),
+    /// The playbook's hunting queries: when each ran and runs next, what it found and cost
+    Hunts(commands::hunts::Hunts),
+    /// Run one hunting query by hand, and print its rows; makes nothing of them
+    Hunt(commands::hunt::HuntCommand),
     /// Where what Cordon would have done and what people did in Defender differ
     Shadow(commands::shadow::ShadowCommand),
     /// Who is cut off, since when, why and by whom
@@ -100,6 +107,7 @@ impl Command {
             self,
             Command::Backtest(_)
                 | Command::Demo(_)
+                | Command::Hunt(_)
                 | Command::Prove(_)
                 | Command::Run(_)
                 | Command::TestPlaybook(_)
@@ -193,6 +201,8 @@ async fn run(command: Command, at: At<'_>) -> Result<Ending, Ending> {
         Command::Status(status) => Box::pin(status.run(&at)).await,
         Command::Explain(explain) => explain.run(&at).await,
         Command::NotifyTest(test) => Box::pin(test.run(&at)).await,
+        Command::Hunts(hunts) => hunts.run(&at).await,
+        Command::Hunt(hunt) => Box::pin(hunt.run(&at)).await,
         Command::Shadow(shadow) => Box::pin(shadow.run(&at)).await,
         Command::Isolated(isolated) => isolated.run(&at).await,
         Command::Isolate(isolate) => Box::pin(isolate.run(&at)).await,

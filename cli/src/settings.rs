@@ -4,7 +4,7 @@
 use credentials::{Connection, Problems, Vars, lookback, mode};
 use jiff::SignedDuration;
 use model::Mode;
-use policy::Playbook;
+use policy::{Hunt, Playbook};
 use std::path::{Path, PathBuf};
 
 /// Everything that a run needs.
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Settings {
     pub(crate) connection: Connection,
     pub(crate) playbook: Playbook,
+    pub(crate) hunts: Vec<Hunt>,
     pub(crate) playbook_folder: PathBuf,
     /// What `CORDON_MODE` says.
     pub(crate) environment_mode: Option<Mode>,
@@ -29,18 +30,25 @@ impl Settings {
         let lookback = lookback(vars, &mut problems);
         let playbook_folder = playbook_folder(vars);
         let playbook = read_playbook(&playbook_folder, &mut problems);
+        let hunts = read_hunts(&playbook_folder, &mut problems);
         let channels = playbook
             .as_ref()
             .map(|playbook| notify::open(&playbook.settings.channels, vars, None, &mut problems));
         let templates = read_templates(&playbook_folder, &mut problems);
-        match (connection, playbook, lookback, channels, templates) {
-            (Some(connection), Some(playbook), Some(lookback), Some(channels), Some(templates))
-                if problems.is_empty() =>
-            {
+        match (connection, playbook, hunts, lookback, channels, templates) {
+            (
+                Some(connection),
+                Some(playbook),
+                Some(hunts),
+                Some(lookback),
+                Some(channels),
+                Some(templates),
+            ) if problems.is_empty() => {
                 let state = state_file(vars);
                 Ok(Settings {
                     connection,
                     playbook,
+                    hunts,
                     playbook_folder,
                     environment_mode,
                     lookback,
@@ -67,6 +75,15 @@ pub(crate) fn playbook_folder(vars: &Vars) -> PathBuf {
 /// The playbook of a folder; what is wrong with it is added to `problems`.
 pub(crate) fn read_playbook(folder: &Path, problems: &mut Problems) -> Option<Playbook> {
     let read = Playbook::read(folder);
+    if let Err(found) = &read {
+        problems.add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter());
+    }
+    read.ok()
+}
+
+/// The hunts of the playbook of a folder; what is wrong with them is added to `problems`.
+pub(crate) fn read_hunts(folder: &Path, problems: &mut Problems) -> Option<Vec<Hunt>> {
+    let read = Hunt::read_all(folder);
     if let Err(found) = &read {
         problems.add_all(&format!("CORDON_PLAYBOOK `{}`", folder.display()), found.iter());
     }

@@ -1,6 +1,6 @@
 //! The numbers of a run, as JSON and as text.
 
-use local::Worked;
+use local::{HuntsRun, Worked};
 use ports::{Count, Tally};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,7 +15,15 @@ pub(crate) struct Summary {
     pub(crate) isolations: Isolations,
     pub(crate) notifications: Notifications,
     pub(crate) dead_letters: u64,
+    hunts: Hunts,
     defender_calls: BTreeMap<&'static str, u64>,
+}
+
+/// How many hunts asked the service for something, and how many rows were made known.
+#[derive(Debug, Serialize)]
+struct Hunts {
+    ran: usize,
+    announced: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,6 +58,7 @@ impl Summary {
     pub(crate) fn new(
         tally: &Tally,
         worked: &Worked,
+        hunted: &HuntsRun,
         defender_calls: BTreeMap<&'static str, u64>,
     ) -> Summary {
         let get = |count| tally.get(count);
@@ -78,6 +87,7 @@ impl Summary {
                 failed: get(Count::NotificationsFailed),
             },
             dead_letters: get(Count::DeadLetters),
+            hunts: Hunts { ran: hunted.ran, announced: hunted.announced },
             defender_calls,
         }
     }
@@ -89,8 +99,16 @@ impl Summary {
 
     /// The same for people.
     pub(crate) fn text(&self) -> Vec<String> {
-        let Summary { found, enriched, decisions, isolations, notifications, dead_letters, defender_calls } =
-            self;
+        let Summary {
+            found,
+            enriched,
+            decisions,
+            isolations,
+            notifications,
+            dead_letters,
+            hunts,
+            defender_calls,
+        } = self;
         let calls: Vec<String> =
             defender_calls.iter().map(|(route, count)| format!("{count} {route}")).collect();
         vec![
@@ -116,6 +134,7 @@ impl Summary {
             ),
             format!("notifications  {} sent, {} failed attempts", notifications.sent, notifications.failed),
             format!("dead letters   {dead_letters}"),
+            format!("hunts          {} ran, {} row(s) made known", hunts.ran, hunts.announced),
             format!("calls          {}", calls.join(", ")),
         ]
     }

@@ -71,6 +71,45 @@ pub(crate) fn alert_lists() -> Vec<Vec<u8>> {
     listed(&alerts())
 }
 
+pub(crate) fn graph_alerts() -> Vec<Vec<u8>> {
+    let mut alerts = vec![file("simulator/samples/graph-alert.json").into_bytes()];
+    let of = |kind: &str| format!("#microsoft.graph.security.{kind}Evidence");
+    let device = |id: &str, role: &str| json!({"@odata.type": of("device"), "mdeDeviceId": id, "detailedRoles": [role]});
+    let account = json!({"accountName": "ada", "domainName": "CONTOSO", "userSid": "S-1-5-21-1", "userPrincipalName": "ada@contoso.com"});
+    alerts.extend(bytes([
+        json!({"id": "a", "severity": "unknownFutureValue", "status": "inProgress", "evidence": [
+            device("1e5bc9d7e413ddd7902c2932e418702b84d0cc07", "Main device"), device("x", ""), 7, {}]}),
+        json!({"id": "a", "serviceSource": "microsoftDefenderForOffice365", "incidentId": 7, "evidence": [
+            {"@odata.type": of("user"), "userAccount": account},
+            {"@odata.type": of("ip"), "ipAddress": "198.51.100.7"},
+            {"@odata.type": of("url"), "url": "https://x.example"},
+            {"@odata.type": of("registryValue"), "registryKey": "k", "registryValue": "v"},
+            {"@odata.type": of("mailbox"), "primaryAddress": "x"}]}),
+    ]));
+    alerts.extend(texts([
+        r#"{"id":"a","title":"x\ud83dy","evidence":[{"@odata.type":"x.processEvidence","processId":1e999}]}"#,
+    ]));
+    alerts
+}
+
+pub(crate) fn graph_alert_lists() -> Vec<Vec<u8>> {
+    listed(&graph_alerts())
+}
+
+/// Answers to hunting queries.
+pub(crate) fn hunts() -> Vec<Vec<u8>> {
+    let mut hunts = files("simulator/samples", "query-result.json");
+    hunts.extend(files("simulator/samples", "huntingquery-result.json"));
+    hunts.extend(bytes([
+        json!({"Stats": {"ExecutionTime": 4.6}, "Results": [{"A": {"B": 1}, "Timestamp": noon()}],
+            "Schema": [{"Name": "A", "Type": "Object"}, {"Name": "C", "Type": "SByte"}]}),
+        json!({"schema": [{"name": "N", "type": "Int64"}], "results": [{"N": "7", "AdditionalFields": "{\"x\":{\"y\":1}}"}, 5, null]}),
+        json!({"error": {"code": "BadRequest", "message": SECRET}, "results": []}),
+    ]));
+    hunts.extend(texts([r#"{"results":[{"A":"\ud83d","B":1e999}]}"#, r#"{"results":["#, "{}"]));
+    hunts
+}
+
 pub(crate) fn machines() -> Vec<Vec<u8>> {
     let mut machines = vec![file("simulator/samples/machine-single.json").into_bytes()];
     let generated = [made(false), made(true)].into_iter().flat_map(|made| made.machines);
@@ -107,6 +146,8 @@ pub(crate) fn errors() -> Vec<Vec<u8>> {
         json!({"error": {"code": "429", "message": "API calls quota exceeded", "target": "|7"}}),
         json!({"error": {"code": "InvalidRequest", "message": echo, "target": SECRET}}),
         json!({"error": "invalid_token", "message": echo}),
+        json!({"error": {"code": "BadRequest", "message": "Query exceeded the timeout period.", "innerError": {"request-id": SECRET}}}),
+        json!({"error": {"code": "429", "message": "maximum allowed 1500 per 01:00:00", "innerError": null}}),
     ]));
     errors.extend(texts(["", "<html><body>502 Bad Gateway</body></html>"]));
     errors

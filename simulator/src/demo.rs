@@ -1,7 +1,9 @@
 //! The tenant of the demonstration: ten alerts on eight devices of Contoso, minutes old, one for each thing that
-//! a playbook has to tell apart.
+//! a playbook has to tell apart; and what the hunts that ship would find there.
 //!
 //! Invented, in the shape of Microsoft's examples; nothing is recorded from a real tenant.
+
+mod hunts;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,10 +16,12 @@ const SYSTEM32: &str = "C:\\Windows\\System32";
 pub fn demo_world(now: Timestamp) -> World {
     let machines = machines(now);
     let alerts = alerts(now, &machines);
+    let tables = hunts::tables(now, &machines);
     let [finance, dc, kiosk, build, sales, front, lab, field] = machines;
     let mut world = World::new(now);
     world.machines = vec![finance, dc, kiosk, build, sales, front, lab, field];
     world.alerts = alerts;
+    world.tables = tables;
     world
 }
 

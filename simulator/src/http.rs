@@ -1,6 +1,7 @@
 //! Requests in, answers out: routes, tokens and roles, OData lists, errors in Microsoft's shapes.
 //!
-//! Works on a locked world and never waits; connections, faults and the journal are the server's business.
+//! Works on a locked world and never waits; connections, faults and the journal are the server's business, Graph's
+//! records `graph`'s, hunting queries `hunting`'s.
 
 use std::cmp::Ordering;
 
@@ -9,7 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::behaviour;
+use crate::create;
 use crate::entities::{ActionStatus, ActionType, Alert, AlertBody, Comment, Machine, MachineAction};
+use crate::graph;
+use crate::hunting;
 use crate::odata::{self, Collection, Field, Options, Property};
 use crate::times::to_ticks;
 use crate::world::{Duplicate, ListOrder, NextLinks, Token, World};
@@ -25,7 +29,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 }
@@ -37,6 +41,13 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     pub(crate) malformed: bool,
     pub(crate) violations: Vec<String>,
+}
+
+/// Which of Microsoft's interfaces a route belongs to: its tokens and the shape of its errors go by that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Api {
+    Defender,
+    Graph,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,17 +64,23 @@ pub(crate) enum Route {
     Isolate { machine: String },
     Unisolate { machine: String },
     Cancel { action: String },
+    CreateAlert,
+    GraphAlerts,
+    GraphAlert { id: String },
+    CommentAlert { id: String },
+    Incident { id: String },
+    Hunt { api: Api },
     Unexpected,
 }
 
 impl Route {
-    /// The name in the journal, in quotas and in faults.
+    /// The name in the journal, in quotas and in faults: the same for what is the same call at Graph.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Route::Token { .. } => "POST token",
-            Route::Alerts => "GET alerts",
-            Route::Alert { .. } => "GET alert",
-            Route::UpdateAlert { .. } => "PATCH alert",
+            Route::Alerts | Route::GraphAlerts => "GET alerts",
+            Route::Alert { .. } | Route::GraphAlert { .. } => "GET alert",
+            Route::UpdateAlert { .. } | Route::CommentAlert { .. } => "PATCH alert",
             Route::Machines => "GET machines",
             Route::Machine { .. } => "GET machine",
             Route::MachineAlerts { .. } => "GET machine alerts",
@@ -72,13 +89,46 @@ impl Route {
             Route::Isolate { .. } => "POST isolate",
             Route::Unisolate { .. } => "POST unisolate",
             Route::Cancel { .. } => "POST cancel",
+            Route::CreateAlert => "POST create alert",
+            Route::Incident { .. } => "GET incident",
+            Route::Hunt { api: Api::Graph } => "POST runHuntingQuery",
+            Route::Hunt { api: Api::Defender } => "POST advancedqueries",
             Route::Unexpected => "unexpected",
         }
     }
 
-    fn is_effect(&self) -> bool {
+    pub(crate) fn api(&self) -> Api {
+        match self {
+            Route::GraphAlerts
+            | Route::GraphAlert { .. }
+            | Route::CommentAlert { .. }
+            | Route::Incident { .. } => Api::Graph,
+            Route::Hunt { api } => *api,
+            Route::Token { .. }
+            | Route::Alerts
+            | Route::Alert { .. }
+            | Route::UpdateAlert { .. }
+            | Route::Machines
+            | Route::Machine { .. }
+            | Route::MachineAlerts { .. }
+            | Route::MachineActions
+            | Route::MachineAction { .. }
+            | Route::Isolate { .. }
+            | Route::Unisolate { .. }
+            | Route::Cancel { .. }
+            | Route::CreateAlert
+            | Route::Unexpected => Api::Defender,
+        }
+    }
+
+    /// Whether it must not be asked again before its Retry-After has passed: effects, and what costs quota of the whole
+    /// tenant.
+    fn has_to_wait(&self) -> bool {
         match self {
             Route::UpdateAlert { .. }
+            | Route::CommentAlert { .. }
+            | Route::CreateAlert
+            | Route::Hunt { .. }
             | Route::Isolate { .. }
             | Route::Unisolate { .. }
             | Route::Cancel { .. } => true,
@@ -90,6 +140,9 @@ impl Route {
             | Route::MachineAlerts { .. }
             | Route::MachineActions
             | Route::MachineAction { .. }
+            | Route::GraphAlerts
+            | Route::GraphAlert { .. }
+            | Route::Incident { .. }
             | Route::Unexpected => false,
         }
     }
@@ -104,6 +157,7 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
     let segment = |index: usize| segments.get(index).cloned().unwrap_or_default();
     let (words, shift): (&[&str], usize) = match words.as_slice() {
         [_, "oauth2", "v2.0", "token"] if method == "POST" => return Route::Token { tenant: segment(0) },
+        ["v1.0", "security", rest @ ..] => return graph_route(method, rest, segment(3)),
         ["api", "v1.0", rest @ ..] => (rest, 2),
         ["api", rest @ ..] => (rest, 1),
         _ => return Route::Unexpected,
@@ -121,6 +175,20 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
         ("POST", ["machines", _, "isolate"]) => Route::Isolate { machine: id },
         ("POST", ["machines", _, "unisolate"]) => Route::Unisolate { machine: id },
         ("POST", ["machineactions", _, "cancel"]) => Route::Cancel { action: id },
+        ("POST", ["alerts", "createalertbyreference"]) => Route::CreateAlert,
+        ("POST", ["advancedqueries", "run"]) => Route::Hunt { api: Api::Defender },
+        _ => Route::Unexpected,
+    }
+}
+
+/// The route of a request to Graph; `id` is the segment after the collection's name.
+fn graph_route(method: &str, words: &[&str], id: String) -> Route {
+    match (method, words) {
+        ("GET", ["alerts_v2"]) => Route::GraphAlerts,
+        ("GET", ["alerts_v2", _]) => Route::GraphAlert { id },
+        ("POST", ["alerts_v2", _, "comments"]) => Route::CommentAlert { id },
+        ("GET", ["incidents", _]) => Route::Incident { id },
+        ("POST", ["runhuntingquery"]) => Route::Hunt { api: Api::Graph },
         _ => Route::Unexpected,
     }
 }
@@ -143,7 +211,7 @@ fn percent_decoded(segment: &str) -> String {
 
 /// Why a request is refused.
 #[derive(Debug)]
-struct Refusal {
+pub(crate) struct Refusal {
     status: u16,
     code: String,
     message: String,
@@ -153,7 +221,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: u16, code: &str, message: impl Into<String>) -> Refusal {
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Refusal {
         Refusal {
             status,
             code: code.to_owned(),
@@ -165,16 +233,21 @@ impl Refusal {
     }
 
     /// A request that a correct client never sends.
-    fn malformed(code: &str, message: impl Into<String>) -> Refusal {
+    pub(crate) fn malformed(code: &str, message: impl Into<String>) -> Refusal {
         Refusal { malformed: true, ..Refusal::new(400, code, message) }
     }
 
-    fn broken_rule(mut self, violation: impl Into<String>) -> Refusal {
+    /// 429, until so many seconds have passed.
+    pub(crate) fn for_now(message: impl Into<String>, retry_after: u64) -> Refusal {
+        Refusal { retry_after: Some(retry_after), ..Refusal::new(429, "429", message) }
+    }
+
+    pub(crate) fn broken_rule(mut self, violation: impl Into<String>) -> Refusal {
         self.violation = Some(violation.into());
         self
     }
 
-    fn not_found(what: &str, id: &str) -> Refusal {
+    pub(crate) fn not_found(what: &str, id: &str) -> Refusal {
         Refusal::new(404, "ResourceNotFound", format!("{what} {id} was not found"))
     }
 }
@@ -187,30 +260,59 @@ impl From<odata::BadQuery> for Refusal {
     }
 }
 
-/// An error in Microsoft's shape, as a fault or a rule wants it.
-pub(crate) fn error_answer(world: &mut World, status: u16, code: &str, message: &str) -> Answer {
-    let target = world.guid();
-    let body = json!({"error": {"code": code, "message": message, "target": target}});
-    Answer { status, body: body.to_string().into_bytes(), ..Answer::default() }
+/// An error in Microsoft's shape, as a fault or a rule wants it. `code` is Defender's word; Graph has words of its own.
+pub(crate) fn error_answer(world: &mut World, api: Api, status: u16, code: &str, message: &str) -> Answer {
+    let id = world.guid();
+    let error = match api {
+        Api::Defender => json!({"code": code, "message": message, "target": id}),
+        Api::Graph => json!({
+            "code": graph_code(code),
+            "message": message,
+            "innerError": {
+                "date": world.now.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+                "request-id": id,
+                "client-request-id": id,
+            },
+        }),
+    };
+    Answer { status, body: json!({ "error": error }).to_string().into_bytes(), ..Answer::default() }
 }
 
-/// 429 in the two shapes that are known, in turn.
-pub(crate) fn throttle_answer(world: &mut World, message: &str, retry_after: Option<u64>) -> Answer {
+/// Graph's word for the same error. Source: its page "Microsoft Graph error responses".
+fn graph_code(code: &str) -> &str {
+    match code {
+        "Unauthorized" => "InvalidAuthenticationToken",
+        "429" => "TooManyRequests",
+        "ResourceNotFound" => "NotFound",
+        "ODataError" | "InvalidInput" | "InvalidRequestBody" | "MissingRequiredParameter" => "BadRequest",
+        // Seen where a query ran for too long: microsoftgraph/microsoft-graph-docs issue 19954.
+        "GatewayTimeout" => "UnknownError",
+        other => other,
+    }
+}
+
+/// 429, at Defender's API in the two shapes that are known, in turn.
+pub(crate) fn throttle_answer(
+    world: &mut World,
+    api: Api,
+    message: &str,
+    retry_after: Option<u64>,
+) -> Answer {
     world.throttle_answers += 1;
     let code = if world.throttle_answers % 2 == 1 { "429" } else { "TooManyRequests" };
-    Answer { retry_after, ..error_answer(world, 429, code, message) }
+    Answer { retry_after, ..error_answer(world, api, 429, code, message) }
 }
 
 /// A success, and rules broken on the way to it.
 #[derive(Debug, Default)]
-struct Done {
-    status: u16,
-    body: Vec<u8>,
-    violation: Option<String>,
+pub(crate) struct Done {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) violation: Option<String>,
 }
 
 impl Done {
-    fn ok(body: Vec<u8>) -> Done {
+    pub(crate) fn ok(body: Vec<u8>) -> Done {
         Done { status: 200, body, violation: None }
     }
 }
@@ -235,9 +337,9 @@ pub(crate) fn process(world: &mut World, route: &Route, request: &Request) -> An
         Err(refusal) => {
             violations.extend(refusal.violation);
             let answer = if refusal.status == 429 {
-                throttle_answer(world, &refusal.message, refusal.retry_after)
+                throttle_answer(world, route.api(), &refusal.message, refusal.retry_after)
             } else {
-                error_answer(world, refusal.status, &refusal.code, &refusal.message)
+                error_answer(world, route.api(), refusal.status, &refusal.code, &refusal.message)
             };
             Answer { malformed: refusal.malformed, ..answer }
         }
@@ -249,11 +351,11 @@ pub(crate) fn process(world: &mut World, route: &Route, request: &Request) -> An
     answer
 }
 
-/// An effect asked for again before the Retry-After of its 429 has passed.
+/// Asked again before the Retry-After of its 429 has passed, where that matters.
 pub(crate) fn impatience(world: &World, route: &Route, request: &Request) -> Option<String> {
     let app = app_of(world, request)?;
     let until = world.throttled_until.get(&(app, route.name())).copied()?;
-    (route.is_effect() && world.now < until)
+    (route.has_to_wait() && world.now < until)
         .then(|| format!("`{}` asked again before its Retry-After had passed ({until})", route.name()))
 }
 
@@ -291,20 +393,27 @@ fn admitted(world: &mut World, route: &Route, request: &Request) -> Result<Strin
     let Some(token) = bearer(world, request).cloned() else {
         return Err(unauthorized("The access token is not valid."));
     };
-    if token.audience != world.audience {
+    let audience = match route.api() {
+        Api::Defender => &world.audience,
+        Api::Graph => &world.graph_audience,
+    };
+    if token.audience != *audience {
         let broken = format!("a token for `{}` used on `{}`", token.audience, route.name());
         return Err(unauthorized("The audience of the access token is invalid.").broken_rule(broken));
     }
     if world.now >= token.expires {
         return Err(unauthorized("The access token expired."));
     }
-    behaviour::spend(world, &token.client_id, route.name()).map_err(|over| Refusal {
-        retry_after: Some(over.retry_after),
-        ..Refusal::new(
-            429,
-            "429",
-            format!("API calls quota exceeded! maximum allowed {} per {}", over.limit, over.window),
-        )
+    let counted_for = match route {
+        Route::Hunt { api } => {
+            hunting::room(world, *api)?;
+            world.tenant.clone()
+        }
+        _ => token.client_id.clone(),
+    };
+    behaviour::spend(world, &counted_for, route.name()).map_err(|over| {
+        let message = format!("API calls quota exceeded! maximum allowed {} per {}", over.limit, over.window);
+        Refusal::for_now(message, over.retry_after)
     })?;
     let wanted = roles(world, route);
     if wanted.is_empty() || wanted.iter().any(|role| token.roles.iter().any(|held| held == role)) {
@@ -330,7 +439,14 @@ fn roles(world: &World, route: &Route) -> &'static [&'static str] {
         Route::Machines | Route::Machine { .. } | Route::MachineActions | Route::MachineAction { .. } => {
             &["Machine.Read.All", "Machine.ReadWrite.All"]
         }
-        Route::UpdateAlert { .. } => &["Alert.ReadWrite.All"],
+        Route::UpdateAlert { .. } | Route::CreateAlert => &["Alert.ReadWrite.All"],
+        Route::GraphAlerts | Route::GraphAlert { .. } => {
+            &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"]
+        }
+        Route::CommentAlert { .. } => &["SecurityAlert.ReadWrite.All"],
+        Route::Incident { .. } => &["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
+        Route::Hunt { api: Api::Graph } => &["ThreatHunting.Read.All"],
+        Route::Hunt { api: Api::Defender } => &["AdvancedQuery.Read.All"],
         Route::Isolate { .. } | Route::Unisolate { .. } => &["Machine.Isolate"],
         Route::Cancel { action } => match world.action(action).map(|action| action.kind) {
             Some(ActionType::Isolate | ActionType::Unisolate) | None => &["Machine.Isolate"],
@@ -367,6 +483,12 @@ fn api(world: &mut World, route: &Route, app: &str, request: &Request) -> Result
         Route::Isolate { machine } => isolate(world, app, machine, request),
         Route::Unisolate { machine } => unisolate(world, app, machine, request),
         Route::Cancel { action } => cancel(world, app, action, request),
+        Route::CreateAlert => create::alert(world, request),
+        Route::GraphAlerts => graph::alerts(world, request),
+        Route::GraphAlert { id } => graph::alert(world, request, id),
+        Route::CommentAlert { id } => graph::comment(world, app, request, id),
+        Route::Incident { id } => graph::incident(world, request, id),
+        Route::Hunt { api } => hunting::run(world, *api, request),
         Route::Token { .. } | Route::Unexpected => {
             Err(Refusal::new(404, "NotFound", "not a route of the API"))
         }
@@ -402,7 +524,8 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Answer {
         let text = "AADSTS1002012: The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier.";
         return Answer { malformed: true, ..entra_error(world, 400, "invalid_scope", 1_002_012, text) };
     };
-    if audience != world.audience && !world.other_audiences.contains(&audience) {
+    let is_ours = audience == world.audience || audience == world.graph_audience;
+    if !is_ours && !world.other_audiences.contains(&audience) {
         let text =
             format!("AADSTS500011: The resource principal named {audience} was not found in the tenant.");
         return entra_error(world, 400, "invalid_resource", 500_011, &text);
@@ -421,7 +544,8 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Answer {
         }
     }
     let expires = world.now + world.token_life;
-    let text = jwt(world, &app.client_id, &app.roles, &audience, expires);
+    let roles = if audience == world.graph_audience { app.graph_roles } else { app.roles };
+    let text = jwt(world, &app.client_id, &roles, &audience, expires);
     let body = json!({
         "token_type": "Bearer",
         "expires_in": world.token_life.as_secs(),
@@ -429,7 +553,7 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Answer {
         "access_token": text,
     });
     world.given_out.push(text.clone());
-    world.tokens.push(Token { text, client_id: app.client_id, audience, roles: app.roles, expires });
+    world.tokens.push(Token { text, client_id: app.client_id, audience, roles, expires });
     Answer { status: 200, body: body.to_string().into_bytes(), ..Answer::default() }
 }
 
@@ -486,13 +610,13 @@ fn base64url(bytes: &[u8]) -> String {
 // Lists and single entities.
 
 /// A record on its way through a list: one of ours, or one planted as raw JSON.
-enum Item<'a, T> {
+pub(crate) enum Item<'a, T> {
     Typed(&'a T),
     Raw(&'a Value),
 }
 
 /// What a list needs to know of a record.
-trait Entity {
+pub(crate) trait Entity {
     fn field(&self, property: &Property) -> Field<'_>;
     fn id(&self) -> &str;
     fn write(&self, out: &mut Vec<u8>, expand_evidence: bool) -> serde_json::Result<()>;
@@ -627,7 +751,7 @@ fn alerts(world: &World, request: &Request, machine: Option<&str>) -> Result<Don
     Ok(Done::ok(list(world, request, &odata::ALERTS, &options, typed.chain(raw).collect())))
 }
 
-fn visible_alerts(world: &World) -> impl Iterator<Item = &Alert> {
+pub(crate) fn visible_alerts(world: &World) -> impl Iterator<Item = &Alert> {
     world.alerts.iter().filter(|alert| alert.visible_at.is_none_or(|at| at <= world.now))
 }
 
@@ -693,7 +817,7 @@ fn machine_actions(world: &World, request: &Request) -> Result<Done, Refusal> {
     Ok(Done::ok(list(world, request, &odata::MACHINE_ACTIONS, &options, found)))
 }
 
-fn list<T: Entity>(
+pub(crate) fn list<T: Entity>(
     world: &World,
     request: &Request,
     collection: &Collection,
@@ -711,17 +835,24 @@ fn list<T: Entity>(
         .collect();
     sort(world, collection, options, &mut items);
     let total = items.len();
-    let page = options.top.unwrap_or(world.default_page);
+    // How large a page of Graph's is without `$top` is not documented.
+    let largest = if collection.graph { 1_000 } else { usize::MAX };
+    let page = options.top.unwrap_or(world.default_page).min(largest);
     let next = options.skip.saturating_add(page);
     let has_next = next < total && page > 0;
+    let on_by = if collection.graph { "$skiptoken" } else { "$skip" };
+    let whole_link = || next_link(request, on_by, next);
     let link = match world.next_links {
-        NextLinks::WithoutTop if options.top.is_some() => None,
-        NextLinks::Broken if options.top.is_some() => None,
-        NextLinks::WithoutTop | NextLinks::Always => has_next.then(|| next_link(request, next)),
-        NextLinks::Broken => has_next.then(|| next_link(request, next).replace("%24", "").replace('$', "")),
+        NextLinks::WithoutTop | NextLinks::Broken if options.top.is_some() && !collection.graph => None,
+        NextLinks::WithoutTop | NextLinks::Always => has_next.then(whole_link),
+        NextLinks::Broken => has_next.then(|| whole_link().replace("%24", "").replace('$', "")),
     };
 
-    let context = context(world, collection.name, "");
+    let context = if collection.graph {
+        graph::context(world, collection.name)
+    } else {
+        context(world, collection.name, "")
+    };
     let mut out = format!("{{\"@odata.context\":{},", json!(context)).into_bytes();
     if options.count {
         out.extend(format!("\"@odata.count\":{total},").into_bytes());
@@ -787,14 +918,14 @@ fn scrambled(seed: u64, text: &str) -> u64 {
 }
 
 /// The same request, further on.
-fn next_link(request: &Request, skip: usize) -> String {
+fn next_link(request: &Request, on_by: &str, skip: usize) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in url::form_urlencoded::parse(request.query.as_bytes()) {
-        if name != "$skip" {
+        if name != "$skip" && name != on_by {
             query.append_pair(&name, &value);
         }
     }
-    query.append_pair("$skip", &skip.to_string());
+    query.append_pair(on_by, &skip.to_string());
     let host = request.header("host").unwrap_or("127.0.0.1");
     format!("http://{host}{}?{}", request.path, query.finish())
 }
@@ -804,7 +935,7 @@ fn context(world: &World, collection: &str, suffix: &str) -> String {
 }
 
 /// One entity with its context in front.
-fn entity(world: &World, collection: &str, entity: &impl Serialize) -> Vec<u8> {
+pub(crate) fn entity(world: &World, collection: &str, entity: &impl Serialize) -> Vec<u8> {
     with_context(world, collection, &serde_json::to_vec(entity).unwrap_or_default())
 }
 
@@ -829,7 +960,7 @@ fn with_context(world: &World, collection: &str, entity: &[u8]) -> Vec<u8> {
 
 // Effects.
 
-fn is_json(request: &Request) -> bool {
+pub(crate) fn is_json(request: &Request) -> bool {
     request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"))
 }
 
@@ -984,21 +1115,19 @@ fn update_alert(world: &mut World, app: &str, id: &str, request: &Request) -> Re
             "assignedTo" => alert.assigned_to = Some(value),
             "classification" => alert.classification = Some(value),
             "determination" => alert.determination = Some(value),
-            _ => {
-                if alert.comments.iter().any(|comment| comment.comment == value) {
-                    violation = Some(format!("the same comment posted twice on alert {id}"));
-                }
-                alert.comments.push(Comment {
-                    comment: value,
-                    created_by: app.to_owned(),
-                    created_time: now,
-                });
-            }
+            _ => violation = add_comment(alert, app, value, now),
         }
     }
     alert.last_update_time = Some(now);
     let alert = world.find_alert(id).ok_or_else(|| Refusal::not_found("Alert", id))?;
     Ok(Done { violation, ..Done::ok(entity(world, "Alerts", alert)) })
+}
+
+/// Appends the app's comment, and says so where it stands there already.
+pub(crate) fn add_comment(alert: &mut Alert, app: &str, comment: String, now: Timestamp) -> Option<String> {
+    let twice = alert.comments.iter().any(|there| there.comment == comment);
+    alert.comments.push(Comment { comment, created_by: app.to_owned(), created_time: now });
+    twice.then(|| format!("the same comment posted twice on alert {}", alert.id))
 }
 
 /// When a request came in, as the journal shows it.
@@ -1020,7 +1149,16 @@ mod tests {
             ("GET", "/api/MachineActions/abc", "GET machineaction"),
             ("POST", "/api/machines/abc/Isolate", "POST isolate"),
             ("POST", "/api/machineactions/abc/cancel", "POST cancel"),
+            ("POST", "/api/alerts/CreateAlertByReference", "POST create alert"),
+            ("POST", "/api/advancedqueries/run", "POST advancedqueries"),
+            ("POST", "/v1.0/security/runHuntingQuery", "POST runHuntingQuery"),
+            ("GET", "/v1.0/security/alerts_v2", "GET alerts"),
+            ("GET", "/v1.0/security/alerts_v2/da1_-2", "GET alert"),
+            ("POST", "/v1.0/security/alerts_v2/da1_-2/comments", "PATCH alert"),
+            ("GET", "/v1.0/security/incidents/7", "GET incident"),
             ("POST", "/tenant/oauth2/v2.0/token", "POST token"),
+            ("GET", "/v1.0/alerts_v2", "unexpected"),
+            ("PATCH", "/v1.0/security/alerts_v2/da1_-2", "unexpected"),
             ("GET", "/api/machines/abc/isolate", "unexpected"),
             ("DELETE", "/api/alerts", "unexpected"),
             ("GET", "/", "unexpected"),
@@ -1057,7 +1195,7 @@ mod tests {
         ];
         let mut world = World::new(Timestamp::UNIX_EPOCH);
         for (status, code, message, documented) in cases {
-            let printed = error_answer(&mut world, status, code, message);
+            let printed = error_answer(&mut world, Api::Defender, status, code, message);
             let printed: Value = serde_json::from_slice(&printed.body).unwrap();
             let mut documented: Value = serde_json::from_str(documented).unwrap();
             documented["error"]["target"] = printed["error"]["target"].clone();

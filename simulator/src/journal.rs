@@ -14,8 +14,9 @@ pub struct Entry {
     pub method: String,
     pub path: String,
     /// `GET alerts`, `GET alert`, `PATCH alert`, `GET machines`, `GET machine`, `GET machine alerts`,
-    /// `GET machineactions`, `GET machineaction`, `POST isolate`, `POST unisolate`, `POST cancel`, `POST token` or
-    /// `unexpected`.
+    /// `GET machineactions`, `GET machineaction`, `POST isolate`, `POST unisolate`, `POST cancel`, `POST create alert`,
+    /// `POST advancedqueries`, `POST runHuntingQuery`, `GET incident`, `POST token` or `unexpected`. What is the same call
+    /// has the same name at Graph: the path tells which was asked.
     pub route: String,
     /// As sent, still encoded.
     pub query: String,

@@ -3,12 +3,15 @@
 #![doc = include_str!("../README.md")]
 
 mod behaviour;
+mod create;
 mod demo;
 mod entities;
 mod faults;
 pub mod generate;
 mod grants;
+mod graph;
 mod http;
+mod hunting;
 mod journal;
 mod odata;
 mod server;
@@ -22,9 +25,10 @@ pub use entities::{
 };
 pub use faults::{Chaos, Fault, FaultKind, HowOften};
 pub use grants::{Grants, TokenEndpoint};
+pub use hunting::{Copies, HuntingLimits, Schema, StoredRow, Table, Values};
 pub use journal::Entry;
 pub use server::{Reached, Simulator, Stop};
 pub use world::{
-    App, Clock, DEFAULT_AUDIENCE, DEFAULT_CLIENT, DEFAULT_ROLES, DEFAULT_SECRET, DEFAULT_TENANT, Duplicate,
-    ListOrder, NextLinks, World,
+    App, Clock, DEFAULT_AUDIENCE, DEFAULT_CLIENT, DEFAULT_GRAPH_AUDIENCE, DEFAULT_GRAPH_ROLES, DEFAULT_ROLES,
+    DEFAULT_SECRET, DEFAULT_TENANT, Duplicate, ListOrder, NextLinks, World,
 };

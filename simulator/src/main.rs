@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use simulator::generate::{self, GenerateOptions};
 use simulator::{Chaos, Clock, Fault, Simulator, World, demo_world};
 
-/// A stand-in for the Defender for Endpoint API, for trying things out without a tenant
+/// A stand-in for the Defender for Endpoint API and Microsoft Graph, for trying things out without a tenant
 #[derive(Debug, Parser)]
 #[command(after_help = AFTER_HELP)]
 struct Arguments {
@@ -20,7 +20,7 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
-    /// The ten alerts of the demonstration (what happens, too, without --alerts)
+    /// The ten alerts of the demonstration, and rows for the hunts that ship (what happens, too, without --alerts)
     #[arg(long, conflicts_with_all = ["alerts", "devices", "hostile", "storm", "days", "write"])]
     demo: bool,
 
@@ -57,7 +57,7 @@ struct Arguments {
     #[arg(long, requires = "alerts")]
     storm: bool,
 
-    /// Answer any number of calls (default: 100 a minute and 1,500 an hour per app and route)
+    /// Answer any number of calls (default: 100 a minute and 1,500 an hour per app and route; fewer for hunting)
     #[arg(long)]
     no_quotas: bool,
 
@@ -74,7 +74,8 @@ const AFTER_HELP: &str = "\
 Routes are named as in the journal: `POST token`, `GET alerts`, `GET alert`,
 `PATCH alert`, `GET machines`, `GET machine`, `GET machine alerts`,
 `GET machineactions`, `GET machineaction`, `POST isolate`, `POST unisolate`,
-`POST cancel`; `*` is all of them.
+`POST cancel`, `POST create alert`, `POST advancedqueries`,
+`POST runHuntingQuery`, `GET incident`; `*` is all of them.
 
 Kinds of faults, (VALUE) being seconds, status or milliseconds:
   throttle(30)         429 with Retry-After, without (VALUE) no header

@@ -45,6 +45,8 @@ pub(crate) struct Collection {
     /// Everything `$select` may name.
     pub(crate) selectable: &'static [&'static str],
     pub(crate) expands_evidence: bool,
+    /// Graph's rules: smaller pages, no order to ask for, links that go on by `$skiptoken`.
+    pub(crate) graph: bool,
     /// What the default order goes by.
     pub(crate) ordered_by: &'static Property,
 }
@@ -52,6 +54,7 @@ pub(crate) struct Collection {
 const LAST_UPDATE: Property = property("lastUpdateTime", Kind::Time);
 const LAST_SEEN: Property = property("lastSeen", Kind::Time);
 const CREATION: Property = property("creationDateTimeUtc", Kind::Time);
+const CREATED: Property = property("createdDateTime", Kind::Time);
 
 pub(crate) static ALERTS: Collection = Collection {
     name: "Alerts",
@@ -100,6 +103,7 @@ pub(crate) static ALERTS: Collection = Collection {
         "evidence",
     ],
     expands_evidence: true,
+    graph: false,
     ordered_by: &LAST_UPDATE,
 };
 
@@ -146,6 +150,7 @@ pub(crate) static MACHINES: Collection = Collection {
         "ipAddresses",
     ],
     expands_evidence: false,
+    graph: false,
     ordered_by: &LAST_SEEN,
 };
 
@@ -181,7 +186,28 @@ pub(crate) static MACHINE_ACTIONS: Collection = Collection {
         "errorHResult",
     ],
     expands_evidence: false,
+    graph: false,
     ordered_by: &CREATION,
+};
+
+/// Source of what filters: Graph's page "List `alerts_v2`", which also promises the most recent first and does not say by
+/// which of its times.
+pub(crate) static GRAPH_ALERTS: Collection = Collection {
+    name: "security/alerts_v2",
+    filterable: &[
+        property("assignedTo", Kind::Text),
+        property("classification", Kind::Enum),
+        property("determination", Kind::Enum),
+        CREATED,
+        property("lastUpdateDateTime", Kind::Time),
+        property("severity", Kind::Enum),
+        property("serviceSource", Kind::Enum),
+        property("status", Kind::Enum),
+    ],
+    selectable: &[],
+    expands_evidence: false,
+    graph: true,
+    ordered_by: &CREATED,
 };
 
 /// A property's value in one record; `Null` also for what cannot be read.
@@ -322,25 +348,43 @@ pub(crate) struct Options {
     pub(crate) select: Option<Vec<&'static str>>,
 }
 
+/// Source: the pages of Defender's lists.
 const MAX_TOP: usize = 10_000;
+/// Reported of Graph's alerts by those who asked for more.
+const GRAPH_MAX_TOP: usize = 1_000;
+const GRAPH_MAX_SKIP: usize = 500;
 
 /// Reads the query string. Names without `$` mean nothing to the service and are passed over.
 pub(crate) fn options(query: &str, collection: &'static Collection) -> Result<Options, BadQuery> {
     let mut options = Options::default();
+    let max_top = if collection.graph { GRAPH_MAX_TOP } else { MAX_TOP };
+    let mut token = 0;
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let value = value.trim();
         match name.as_ref() {
             "$filter" => options.filter = Some(filter(value, collection)?),
             "$top" => {
                 let top = number("$top", value)?;
-                if top > MAX_TOP {
+                if top > max_top {
                     return bad(format!(
-                        "The limit of '{MAX_TOP}' for Top query has been exceeded. The value from the incoming request is '{top}'."
+                        "The limit of '{max_top}' for Top query has been exceeded. The value from the incoming request is '{top}'."
                     ));
                 }
                 options.top = Some(top);
             }
-            "$skip" => options.skip = number("$skip", value)?,
+            "$skip" => {
+                options.skip = number("$skip", value)?;
+                if collection.graph && options.skip > GRAPH_MAX_SKIP {
+                    return bad(format!(
+                        "The limit of '{GRAPH_MAX_SKIP}' for Skip query has been exceeded. The value from the incoming request is '{}'.",
+                        options.skip
+                    ));
+                }
+            }
+            "$skiptoken" if collection.graph => token = number("$skiptoken", value)?,
+            "$orderby" if collection.graph => {
+                return bad("The query parameter '$orderby' is not supported.");
+            }
             "$orderby" => options.order = order(value, collection)?,
             "$expand" => match value {
                 "evidence" if collection.expands_evidence => options.expand_evidence = true,
@@ -358,6 +402,7 @@ pub(crate) fn options(query: &str, collection: &'static Collection) -> Result<Op
             _ => {}
         }
     }
+    options.skip = options.skip.saturating_add(token);
     Ok(options)
 }
 
@@ -776,6 +821,12 @@ mod tests {
             options(wrong, &ALERTS).expect_err(wrong);
         }
         options("$expand=evidence", &MACHINES).unwrap_err();
+        options("$top=1000&$skip=500", &GRAPH_ALERTS).unwrap();
+        assert_eq!(options("$skiptoken=1500", &GRAPH_ALERTS).unwrap().skip, 1_500);
+        for wrong in ["$top=1001", "$skip=501", "$orderby=createdDateTime", "$select=id", "$expand=evidence"]
+        {
+            options(wrong, &GRAPH_ALERTS).expect_err(wrong);
+        }
         assert_eq!(options("top=5", &ALERTS).unwrap(), Options::default());
     }
 }

@@ -95,19 +95,20 @@ impl Simulator {
         Ok(Simulator { address, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// `http://127.0.0.1:PORT`: serves the token endpoint and the API.
+    /// `http://127.0.0.1:PORT`: serves the token endpoint, Defender's API and Graph's.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The settings with which a client reaches it, by their names.
-    pub fn settings(&self) -> [(&'static str, String); 5] {
+    pub fn settings(&self) -> [(&'static str, String); 6] {
         [
             ("DEFENDER_TENANT_ID", self.with(|world| world.tenant.clone())),
             ("DEFENDER_CLIENT_ID", crate::DEFAULT_CLIENT.to_owned()),
             ("DEFENDER_CLIENT_SECRET", crate::DEFAULT_SECRET.to_owned()),
             ("DEFENDER_API_URL", self.url()),
             ("DEFENDER_LOGIN_URL", self.url()),
+            ("GRAPH_API_URL", self.url()),
         ]
     }
 
@@ -284,7 +285,7 @@ async fn answer(
             let answer = throttled(shared, number, route, request, retry_after);
             finish(answer)
         }
-        FaultKind::ServerError(status) => finish(server_error(shared, status)),
+        FaultKind::ServerError(status) => finish(server_error(shared, route, status)),
         FaultKind::Slow { millis } => {
             wait(millis).await;
             finish(act())
@@ -301,7 +302,7 @@ async fn answer(
         }
         FaultKind::ServerErrorAfterActing(status) => {
             act();
-            finish(server_error(shared, status))
+            finish(server_error(shared, route, status))
         }
         FaultKind::TruncatedBody => {
             let answer = act();
@@ -319,7 +320,8 @@ async fn answer(
         FaultKind::NotJson => finish(Answer { body: b"{\"value\": [oops".to_vec(), ..act() }),
         FaultKind::Spurious404 => {
             let message = "The requested resource was not found";
-            let answer = http::error_answer(&mut lock(shared).world, 404, "ResourceNotFound", message);
+            let answer =
+                http::error_answer(&mut lock(shared).world, route.api(), 404, "ResourceNotFound", message);
             finish(answer)
         }
         FaultKind::EmptyBody => finish(Answer { body: Vec::new(), ..act() }),
@@ -383,14 +385,14 @@ fn throttled(
     let violation = http::impatience(&shared.world, route, request);
     shared.journal.note(number, |entry| entry.violation = violation);
     let message = "API calls quota exceeded! maximum allowed 100 per 00:01:00";
-    let answer = http::throttle_answer(&mut shared.world, message, retry_after);
+    let answer = http::throttle_answer(&mut shared.world, route.api(), message, retry_after);
     http::remember_throttle(&mut shared.world, route, request, retry_after);
     answer
 }
 
-fn server_error(shared: &Mutex<Shared>, status: u16) -> Answer {
+fn server_error(shared: &Mutex<Shared>, route: &Route, status: u16) -> Answer {
     let message = "An unexpected error occurred";
-    http::error_answer(&mut lock(shared).world, status, "InternalServerError", message)
+    http::error_answer(&mut lock(shared).world, route.api(), status, "InternalServerError", message)
 }
 
 fn finished(shared: &Mutex<Shared>, number: u64, status: u16) {

@@ -11,6 +11,7 @@ use crate::behaviour;
 use crate::entities::{ActionType, Alert, Behaviour, Machine, MachineAction, Pace};
 use crate::faults::{Chaos, Fault};
 use crate::generate::Generated;
+use crate::hunting::{HuntingLimits, Run, Table};
 
 /// The tenant of `World::new`.
 pub const DEFAULT_TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -20,8 +21,14 @@ pub const DEFAULT_CLIENT: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 pub const DEFAULT_SECRET: &str = "simulated-secret-not-a-real-one";
 /// The audience of `World::new`: the Defender API.
 pub const DEFAULT_AUDIENCE: &str = "https://api.securitycenter.microsoft.com";
-/// What the default app may do: read alerts and machines, isolate and release.
-pub const DEFAULT_ROLES: &[&str] = &["Alert.Read.All", "Machine.Read.All", "Machine.Isolate"];
+/// The audience of Microsoft Graph in `World::new`.
+pub const DEFAULT_GRAPH_AUDIENCE: &str = "https://graph.microsoft.com";
+/// What the default app may do at Defender's API: read alerts and machines, hunt, isolate and release.
+pub const DEFAULT_ROLES: &[&str] =
+    &["Alert.Read.All", "Machine.Read.All", "AdvancedQuery.Read.All", "Machine.Isolate"];
+/// What the default app may do at Graph: read alerts and incidents, hunt.
+pub const DEFAULT_GRAPH_ROLES: &[&str] =
+    &["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"];
 
 /// Where `World::now` comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +44,10 @@ pub enum Clock {
 pub struct App {
     pub client_id: String,
     pub secret: String,
+    /// At Defender's API: what stands in a token for it.
     pub roles: Vec<String>,
+    /// At Microsoft Graph: what stands in a token for that.
+    pub graph_roles: Vec<String>,
 }
 
 /// The order of a list for which no `$orderby` was sent (the documentation promises none).
@@ -77,9 +87,11 @@ pub struct World {
     pub now: Timestamp,
     pub clock: Clock,
     pub tenant: String,
-    /// The resource that API tokens are for.
+    /// The resource that tokens for `/api` are for.
     pub audience: String,
-    /// Other resources the token endpoint knows; their tokens are refused by the API.
+    /// The resource that tokens for `/v1.0` are for.
+    pub graph_audience: String,
+    /// Other resources the token endpoint knows; their tokens are refused by both.
     pub other_audiences: Vec<String>,
     pub apps: Vec<App>,
     pub token_life: SignedDuration,
@@ -87,10 +99,14 @@ pub struct World {
     pub alerts: Vec<Alert>,
     /// Alerts served as they stand here, malformed or not.
     pub raw_alerts: Vec<Value>,
+    /// The same for Graph, which shows none of `raw_alerts`.
+    pub raw_graph_alerts: Vec<Value>,
     pub machines: Vec<Machine>,
     /// Machines served as they stand here; one with the id of an ordinary machine is served in its place.
     pub raw_machines: Vec<Value>,
     pub actions: Vec<MachineAction>,
+    /// What hunting queries are answered from.
+    pub tables: Vec<Table>,
 
     /// How fast actions move on machines without a pace of their own.
     pub pace: Pace,
@@ -112,6 +128,7 @@ pub struct World {
     pub quotas: bool,
     /// Calls per minute and per hour for one route, in place of the documented ones.
     pub quota_overrides: BTreeMap<String, (u64, u64)>,
+    pub hunting: HuntingLimits,
     pub faults: Vec<Fault>,
     pub chaos: Option<Chaos>,
 
@@ -121,6 +138,7 @@ pub struct World {
     pub(crate) calls: BTreeMap<(String, &'static str), VecDeque<Timestamp>>,
     pub(crate) throttled_until: BTreeMap<(String, &'static str), Timestamp>,
     pub(crate) throttle_answers: u64,
+    pub(crate) runs: VecDeque<Run>,
     pub(crate) rng: fastrand::Rng,
 }
 
@@ -142,17 +160,17 @@ impl World {
             clock: Clock::Manual,
             tenant: DEFAULT_TENANT.to_owned(),
             audience: DEFAULT_AUDIENCE.to_owned(),
-            other_audiences: vec![
-                "https://graph.microsoft.com".to_owned(),
-                "https://api.security.microsoft.com".to_owned(),
-            ],
+            graph_audience: DEFAULT_GRAPH_AUDIENCE.to_owned(),
+            other_audiences: vec!["https://api.security.microsoft.com".to_owned()],
             apps: Vec::new(),
             token_life: SignedDuration::from_secs(3_599),
             alerts: Vec::new(),
             raw_alerts: Vec::new(),
+            raw_graph_alerts: Vec::new(),
             machines: Vec::new(),
             raw_machines: Vec::new(),
             actions: Vec::new(),
+            tables: Vec::new(),
             pace: Pace::default(),
             times_out_after: SignedDuration::from_hours(72),
             duplicate: Duplicate::PendingAction,
@@ -164,6 +182,7 @@ impl World {
             default_page: 10_000,
             quotas: true,
             quota_overrides: BTreeMap::new(),
+            hunting: HuntingLimits::default(),
             faults: Vec::new(),
             chaos: None,
             system_offset: SignedDuration::ZERO,
@@ -172,20 +191,33 @@ impl World {
             calls: BTreeMap::new(),
             throttled_until: BTreeMap::new(),
             throttle_answers: 0,
+            runs: VecDeque::new(),
             rng: fastrand::Rng::with_seed(5),
         }
         .app(DEFAULT_CLIENT, DEFAULT_SECRET, DEFAULT_ROLES)
     }
 
-    /// Adds an app, or replaces the one with this client id.
+    /// Adds an app, or replaces the one with this client id. The roles are Defender's; at Graph it may do the same.
     #[must_use]
     pub fn app(mut self, client_id: &str, secret: &str, roles: &[&str]) -> World {
         self.apps.retain(|app| app.client_id != client_id);
         self.apps.push(App {
             client_id: client_id.to_owned(),
             secret: secret.to_owned(),
-            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            roles: owned(roles),
+            graph_roles: owned(
+                &roles.iter().flat_map(|role| counterparts(role)).copied().collect::<Vec<_>>(),
+            ),
         });
+        self
+    }
+
+    /// What the app with this client id may do at Graph, in place of what goes with its roles at Defender's API.
+    #[must_use]
+    pub fn graph_roles(mut self, client_id: &str, roles: &[&str]) -> World {
+        for app in self.apps.iter_mut().filter(|app| app.client_id == client_id) {
+            app.graph_roles = owned(roles);
+        }
         self
     }
 
@@ -204,6 +236,18 @@ impl World {
     #[must_use]
     pub fn raw_alert(mut self, alert: Value) -> World {
         self.raw_alerts.push(alert);
+        self
+    }
+
+    #[must_use]
+    pub fn raw_graph_alert(mut self, alert: Value) -> World {
+        self.raw_graph_alerts.push(alert);
+        self
+    }
+
+    #[must_use]
+    pub fn table(mut self, table: Table) -> World {
+        self.tables.push(table);
         self
     }
 
@@ -268,6 +312,11 @@ impl World {
 
     pub fn machine_mut(&mut self, id: &str) -> Option<&mut Machine> {
         self.machines.iter_mut().find(|machine| machine.id == id)
+    }
+
+    /// The table with exactly this marker.
+    pub fn table_mut(&mut self, marker: &str) -> Option<&mut Table> {
+        self.tables.iter_mut().find(|table| table.marker == marker)
     }
 
     pub fn action(&self, id: &str) -> Option<&MachineAction> {
@@ -388,6 +437,20 @@ impl World {
             b & 0xffff_ffff_ffff
         )
     }
+}
+
+/// The roles of Graph that permit what a role of Defender's does.
+fn counterparts(role: &str) -> &'static [&'static str] {
+    match role {
+        "Alert.Read.All" => &["SecurityAlert.Read.All", "SecurityIncident.Read.All"],
+        "Alert.ReadWrite.All" => &["SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All"],
+        "AdvancedQuery.Read.All" => &["ThreatHunting.Read.All"],
+        _ => &[],
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[expect(

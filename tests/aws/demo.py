@@ -32,7 +32,7 @@ TRACK_AFTER = POLL_AFTER + 20
 PATIENCE = 90
 LOOK_EVERY = 0.2
 
-FUNCTIONS = ["Poll", "Enrich", "Respond", "Notify", "Track"]
+FUNCTIONS = ["Poll", "Hunt", "Enrich", "Respond", "Notify", "Track"]
 QUEUES = {"AlertsFound": "Enrich", "AlertsEnriched": "Respond", "EffectsRequested": "Respond", "ActionsTaken": "Notify"}
 
 

@@ -5,7 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field of an answer is null, and fails loudly")]
 
-use crate::{Stage, write_playbook};
+use crate::{REMOTE_TOOLS, Stage, write_hunts, write_playbook};
 use async_trait::async_trait;
 use credentials::Vars;
 use jiff::{SignedDuration, Timestamp};
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 /// For how long a received message is hidden. What a killed function had in hand comes again after that.
 const VISIBILITY: SignedDuration = SignedDuration::from_secs(10);
 
-const FUNCTIONS: [&str; 5] = ["Poll", "Enrich", "Respond", "Track", "Notify"];
+const FUNCTIONS: [&str; 6] = ["Poll", "Hunt", "Enrich", "Respond", "Track", "Notify"];
 
 /// The stack's name in `tests/aws/stack.py`.
 const STACK: &str = "cordon";
@@ -228,6 +228,11 @@ impl Stage for Deployed {
         self.invoke("Poll");
     }
 
+    async fn hunt(&mut self) {
+        self.stack.run(&["hold", "Enrich"], "");
+        self.invoke("Hunt");
+    }
+
     async fn lying(&mut self, queue: QueueName) -> Vec<String> {
         self.stack.messages(queue, "").iter().map(|message| text(&message["Body"])).collect()
     }
@@ -383,9 +388,10 @@ impl Ended {
     }
 }
 
-/// A copy of the shipped playbook with room for every story, and with a topic.
+/// A copy of the shipped playbook with room for every story, with a topic, and with a hunt of the stories' own.
 fn roomy_playbook() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    write_hunts(folder.path(), &[REMOTE_TOOLS]);
     let change = |text: String| text.replace("[limits]\n", ROOM).replace(MAIL, MAIL_AND_TOPIC);
     let playbook = write_playbook(folder.path(), change);
     assert_eq!(playbook.settings.limits.per_hour, 1_000);

@@ -19,11 +19,12 @@ use async_trait::async_trait;
 use credentials::{Calls, Connection, Problems, Vars};
 use defender::{Pause, connect};
 use jiff::{SignedDuration, Timestamp};
-use local::{Host, Parts, Polled, Store, Worked};
+use local::{Host, HuntsRun, Parts, Polled, Store, Worked};
 use model::{Body, Cause, DeviceId, EffectRequested, Envelope, Limits, MessageId, Mode, TenantId, Wanted};
-use policy::{Channel, ChannelKind, Hunt, Playbook, Settings, Texts};
+use policy::{Channel, ChannelKind, HUNTS, Hunt, Playbook, Settings, Texts};
 use ports::{
-    Answered, Brakes, CaseRow, Claim, Count, Held, Out, QueueBackend, QueueName, Raised, State, Stored,
+    Answered, Brakes, CaseRow, Claim, Count, Held, HuntRow, HuntSeen, Out, QueueBackend, QueueName, Raised,
+    State, StateBackend, Stored,
 };
 use simulator::{Simulator, World};
 use std::{
@@ -91,6 +92,48 @@ pub(crate) fn write_playbook(folder: &Path, change: impl Fn(String) -> String) -
     Playbook::read(folder).unwrap()
 }
 
+/// Writes hunts into a playbook's folder, each by its name and its file's text.
+pub(crate) fn write_hunts(playbook: &Path, hunts: &[(&str, &str)]) {
+    let files = playbook.join(HUNTS);
+    std::fs::create_dir(&files).unwrap();
+    for (name, text) in hunts {
+        std::fs::write(files.join(format!("{name}.toml")), text).unwrap();
+    }
+}
+
+/// A hunt that may cut off what it finds: its name, and its file. The simulated tenant knows its query by the first line.
+pub const REMOTE_TOOLS: (&str, &str) = (
+    "remote-tools",
+    r#"
+description = "Remote management tools that nobody here has approved"
+techniques = ["T1219"]
+every = "10m"
+look_back = "1h"
+overlap = "30m"
+identity = ["DeviceId", "ReportId", "Timestamp"]
+query = '''
+// simulated: remote-tools
+DeviceProcessEvents
+| where Timestamp >= CordonFrom and Timestamp < CordonTo
+| where FileName in~ ("remoting.exe")
+| project Timestamp, DeviceId, DeviceName, ReportId, FileName, SHA256, ProcessCommandLine, AccountName
+'''
+
+[alert]
+title = "{FileName} was started on {DeviceName}"
+severity = "High"
+category = "CommandAndControl"
+user = "AccountName"
+may_isolate = true
+
+[[alert.evidence]]
+kind = "Process"
+file_name = "FileName"
+sha256 = "SHA256"
+command_line = "ProcessCommandLine"
+"#,
+);
+
 /// How a scenario's host is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -147,6 +190,14 @@ impl Setup {
                 ..Limits::default()
             };
         })
+    }
+
+    /// With these hunts, each by its name and its file's text, on top of the shipped playbook.
+    pub fn hunting(hunts: &[(&str, &str)]) -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        write_hunts(folder.path(), hunts);
+        let hunts = Hunt::read_all(folder.path()).unwrap_or_else(|problems| panic!("{problems}"));
+        Setup { hunts, ..Setup::default() }
     }
 
     pub fn looking_back(lookback: SignedDuration) -> Setup {
@@ -215,6 +266,39 @@ impl Scene {
     /// One poll, which must not fail.
     pub async fn poll(&mut self) -> Polled {
         self.host.poll(self.now).await.unwrap()
+    }
+
+    /// The hunts that are due, which must not fail, and all that follows at this instant.
+    pub async fn hunt(&mut self) -> HuntsRun {
+        let ran = self.hunt_without_working().await;
+        self.work().await;
+        ran
+    }
+
+    /// The hunts that are due, and nothing of what follows.
+    pub async fn hunt_without_working(&mut self) -> HuntsRun {
+        self.host.hunt(self.now).await.unwrap()
+    }
+
+    /// What became of the rows of every hunt that were made alerts of Cordon's own.
+    pub async fn hunted(&self) -> Vec<CaseRow> {
+        let mut all = Vec::new();
+        for hunt in &self.setup.hunts {
+            let begin = HuntSeen::key(&self.tenant, &hunt.name, "");
+            let seen = self.store.query(&begin.partition, &begin.sort, None, self.now).await.unwrap();
+            for item in seen.items {
+                let row = item.key.sort.strip_prefix(&begin.sort).unwrap();
+                all.push(self.case(&format!("hunt-{}-{row}", hunt.name)).await);
+            }
+        }
+        all
+    }
+
+    /// How a hunt stands.
+    pub async fn hunt_row(&self, hunt: &str) -> HuntRow {
+        let key = HuntRow::key(&self.tenant, hunt);
+        let row: Option<Stored<HuntRow>> = self.state().get(&key, self.now).await.unwrap();
+        row.unwrap().value
     }
 
     /// Works until nothing is left to do at this instant.
@@ -426,6 +510,9 @@ fn build(simulator: &Arc<Simulator>, setup: &Setup, store: &Store, folder: &Path
     (host, calls, connection.tenant)
 }
 
+/// The environment variable that says where the scenarios read alerts: `graph`, or Defender's own where it is not set.
+pub const ALERTS_API: &str = "CORDON_SCENARIOS_ALERTS_API";
+
 /// The connection to a simulator, with settings on top of the usual ones.
 pub fn connection(url: &str, more: &[(String, String)]) -> Connection {
     let usual = [
@@ -438,6 +525,9 @@ pub fn connection(url: &str, more: &[(String, String)]) -> Connection {
     ];
     let mut vars: Vars = more.iter().cloned().collect();
     vars.add_defaults(usual.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if let Ok(api) = std::env::var(ALERTS_API) {
+        vars.add_defaults([("DEFENDER_ALERTS_API".to_owned(), api)]);
+    }
     let mut problems = Problems::default();
     let connection = Connection::from_vars(&vars, None, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");

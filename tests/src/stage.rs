@@ -26,6 +26,9 @@ pub trait Stage {
     /// [`Stage::rest`].
     async fn poll(&mut self);
 
+    /// Has the hunts run that are due. What is found lies in its queue until the story goes on with [`Stage::rest`].
+    async fn hunt(&mut self);
+
     /// The bodies of the messages in a queue.
     async fn lying(&mut self, queue: QueueName) -> Vec<String>;
 
@@ -118,6 +121,11 @@ impl Stage for Scene {
     async fn poll(&mut self) {
         self.pass(seconds(1));
         Scene::poll(self).await;
+    }
+
+    async fn hunt(&mut self) {
+        self.pass(seconds(1));
+        self.host.hunt(self.now).await.unwrap();
     }
 
     /// Taken out and put back: this host has no other way to see a message.

@@ -50,6 +50,15 @@ PERMISSIONS = {
         "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"],
         "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
+    "HuntRole": {
+        "log of hunt": LOG,
+        "ReaderSecret": SECRET,
+        "AlertsFound": SEND,
+        "EffectsRequested": SEND,
+        "ActionsTaken": SEND,
+        "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"],
+        "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
+    },
     "EnrichRole": {
         "log of enrich": LOG,
         "ReaderSecret": SECRET,
@@ -91,16 +100,19 @@ PERMISSIONS = {
         "NotifySecret": ["secretsmanager:GetSecretValue where HasChannelsSecret"],
         "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
-    "ScheduleRole": {"Poll": ["lambda:InvokeFunction"], "Track": ["lambda:InvokeFunction"]},
+    "ScheduleRole": {name: ["lambda:InvokeFunction"] for name in ("Poll", "Hunt", "Track")},
 }
 
 TENANT = "DEFENDER_TENANT_ID DEFENDER_CLOUD CORDON_TABLE"
-READER = "DEFENDER_CLIENT_ID DEFENDER_SECRET_ID DEFENDER_API_URL DEFENDER_LOGIN_URL"
+READER = ("DEFENDER_CLIENT_ID DEFENDER_SECRET_ID DEFENDER_API_URL DEFENDER_LOGIN_URL GRAPH_API_URL DEFENDER_ALERTS_API "
+          "DEFENDER_HUNTING_API")
 # Timeout, the queues that are consumed with batch and concurrency of each, and every environment variable; VALUES holds
 # their values.
 FUNCTIONS = {
     "Poll": (120, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
              "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ACTIONS_TAKEN_URL"),
+    "Hunt": (300, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_ALERTS_FOUND_URL "
+             "CORDON_EFFECTS_REQUESTED_URL CORDON_ACTIONS_TAKEN_URL"),
     "Enrich": (30, {"AlertsFound": (10, 5)}, f"{TENANT} {READER} CORDON_ALERTS_FOUND_URL "
                "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ALERTS_ENRICHED_URL"),
     "Respond": (30, {"AlertsEnriched": (2, 2), "EffectsRequested": (2, 2)},
@@ -123,6 +135,9 @@ VALUES = {
     "DEFENDER_ACTOR_SECRET_ID": given("HasActor", att("ActorSecret", "Id")),
     "DEFENDER_API_URL": given("HasApiUrl", ref("DefenderApiUrl")),
     "DEFENDER_LOGIN_URL": given("HasLoginUrl", ref("DefenderLoginUrl")),
+    "GRAPH_API_URL": given("HasApiUrl", ref("DefenderApiUrl")),
+    "DEFENDER_ALERTS_API": ref("AlertsApi"),
+    "DEFENDER_HUNTING_API": ref("HuntingApi"),
     "CORDON_TABLE": ref("Table"),
     "CORDON_PLAYBOOK": ref("PlaybookFolder"),
     "CORDON_MODE": ref("Mode"),
@@ -433,7 +448,11 @@ def modes(template):
                     "http://127.0.0.1:80.evil.example", "http://127a0b0c1:80", "http://10.0.0.1:80", "x http://127.0.0.1:80"):
             if re.fullmatch(parameter["AllowedPattern"], url):
                 yield f"{name} takes `{url}`"
-    for name in ("Poll", "Respond"):
+    for name, what, choice in (("AlertsApi", "for alerts", ["defender", "graph"]), ("HuntingApi", "by hunts", ["graph", "defender"])):
+        parameter = template["Parameters"][name]
+        if (parameter.get("Default"), parameter.get("AllowedValues")) != (choice[0], choice):
+            yield f"the interface that is asked {what} is not {choice[0]} by default, or no other can be chosen"
+    for name in ("Poll", "Hunt", "Respond"):
         if properties(template, name)["Environment"]["Variables"].get("CORDON_MODE") != ref("Mode"):
             yield f"{name} does not get the mode"
 
@@ -758,6 +777,8 @@ BROKEN = [
      lambda t: statements(t, "TrackRole").append({"Effect": "Allow", "Action": SEND, "Resource": att("AlertsEnriched")})),
     (permissions, "TrackRole must not have secretsmanager:GetSecretValue on ActorSecret",
      lambda t: statements(t, "TrackRole").append({"Effect": "Allow", "Action": SECRET, "Resource": att("ActorSecret", "Id")})),
+    (permissions, "HuntRole must not have secretsmanager:GetSecretValue on ActorSecret",
+     lambda t: statements(t, "HuntRole").append({"Effect": "Allow", "Action": SECRET, "Resource": att("ActorSecret", "Id")})),
     (permissions, "must not have ses:SendEmail on",
      lambda t: [one.pop("Condition") for one in statements(t, "NotifyRole") if "ses:SendEmail" in one.get("Action", [])]),
     (permissions, "must not have sns:Publish on",
@@ -783,7 +804,7 @@ BROKEN = [
     (wildcards, "allows sqs:*", lambda t: statements(t, "PollRole")[2].update(Action="sqs:*")),
     (functions, "Timeout is 61", lambda t: own(t, "Notify").update(Timeout=61)),
     (functions, "ReservedConcurrentExecutions", lambda t: own(t, "Poll").update(ReservedConcurrentExecutions=1)),
-    (functions, "Hunt stands in only one", lambda t: t["Resources"].update(Hunt=copy.deepcopy(t["Resources"]["Poll"]))),
+    (functions, "Watch stands in only one", lambda t: t["Resources"].update(Watch=copy.deepcopy(t["Resources"]["Poll"]))),
     (settings, "DEFENDER_ACTOR_SECRET_ID stands in only one",
      lambda t: variables(t, "Poll").update(DEFENDER_ACTOR_SECRET_ID=att("ActorSecret", "Id"))),
     (settings, "CORDON_LOOKBACK stands in only one", lambda t: variables(t, "Poll").pop("CORDON_LOOKBACK")),
@@ -819,6 +840,9 @@ BROKEN = [
     (modes, "takes `https://api", lambda t: t["Parameters"]["DefenderApiUrl"].update(AllowedPattern=".*")),
     (modes, "takes `http://127a0b0c1:80", lambda t: t["Parameters"]["DefenderApiUrl"].update(AllowedPattern="(http://127.0.0.1:[0-9]+)?")),
     (modes, "Respond does not get the mode", lambda t: variables(t, "Respond").update(CORDON_MODE="enforce")),
+    (modes, "Hunt does not get the mode", lambda t: variables(t, "Hunt").pop("CORDON_MODE")),
+    (modes, "asked by hunts is not", lambda t: t["Parameters"]["HuntingApi"].update(Default="defender")),
+    (modes, "asked for alerts is not", lambda t: t["Parameters"]["AlertsApi"].update(AllowedValues=["defender"])),
     (queues, "AlertsEnriched has no dead letters", lambda t: own(t, "AlertsEnriched").pop("RedrivePolicy")),
     (queues, "maxReceiveCount", lambda t: own(t, "ActionsTaken")["RedrivePolicy"].update(maxReceiveCount=4)),
     (queues, "not kept for 4 days", lambda t: own(t, "AlertsFoundDeadLetters").update(MessageRetentionPeriod=4 * DAY)),

@@ -4,31 +4,93 @@
 use super::run::chain;
 use crate::{
     Ending, Reporting, clock,
-    commands::{limits::View, pause, test_playbook},
+    commands::{hunts::Standings, limits::View, pause, test_playbook},
     desk::{At, Desk},
-    settings::{Settings, playbook_folder, read_playbook, read_templates, refused},
+    settings::{Settings, playbook_folder, read_hunts, read_playbook, read_templates, refused},
     show,
 };
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
-use credentials::{Connection, Problems, SecretError, SecretStore, Vars};
+use credentials::{Api, Connection, Problems, SecretError, SecretStore, Vars};
 use defender::{ApiError, Call, Reader, RealPause, connect};
 use jiff::{SignedDuration, Timestamp};
 use model::{Device, DeviceClass, Mode};
 use notify::{KeptSecret, OnAws};
-use policy::{Channel, ChannelKind, HostKind, Playbook};
+use policy::{Channel, ChannelKind, HostKind, Hunt, Outcome, Playbook};
 use ports::{MailBackend, Publication, TopicBackend, Unsent};
 use secrecy::SecretString;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-/// What reading needs: any one role of each row. Source: the permission tables of Microsoft's API pages.
-pub(crate) const READER_NEEDS: [&[&str]; 2] =
-    [&["Alert.Read.All", "Alert.ReadWrite.All"], &["Machine.Read.All", "Machine.ReadWrite.All"]];
+/// Roles, any one of which will do.
+type AnyOf = &'static [&'static str];
 
-/// What acting needs; and writing on the alert, where the playbook wants that.
-const ACTOR_NEEDS: [&[&str]; 1] = [&["Machine.Isolate"]];
-const COMMENTING_NEEDS: [&[&str]; 2] = [&["Machine.Isolate"], &["Alert.ReadWrite.All"]];
+/// The roles that the settings and the playbook ask for: of `WindowsDefenderATP`, and of Microsoft Graph. Source: the
+/// permission tables of Microsoft's API pages.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    pub(crate) reader: Vec<AnyOf>,
+    pub(crate) reader_on_graph: Vec<AnyOf>,
+    actor: Vec<AnyOf>,
+    actor_on_graph: Vec<AnyOf>,
+}
+
+impl Needs {
+    /// `settings`: the playbook's, where it can be read.
+    pub(crate) fn of(connection: &Connection, settings: Option<&policy::Settings>, hunts: &[Hunt]) -> Needs {
+        let isolation = settings.map(|settings| &settings.isolation);
+        let comments = isolation.is_some_and(|isolation| isolation.comment_on_alert);
+        let releases = isolation.is_some_and(|isolation| isolation.release_after.is_some());
+        let mut enabled = hunts.iter().filter(|hunt| hunt.enabled);
+        let mut needs = Needs { actor: vec![&["Machine.Isolate"]], ..Needs::default() };
+        match connection.alerts_api {
+            Api::Defender => {
+                needs.reader.push(&["Alert.Read.All", "Alert.ReadWrite.All"]);
+                needs.actor.extend(comments.then_some::<AnyOf>(&["Alert.ReadWrite.All"]));
+            }
+            Api::Graph => {
+                needs.reader_on_graph.push(&["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"]);
+                // Whether an incident is over, before a device is given back.
+                let incidents: AnyOf = &["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"];
+                needs.reader_on_graph.extend(releases.then_some(incidents));
+                needs.actor_on_graph.extend(comments.then_some::<AnyOf>(&["SecurityAlert.ReadWrite.All"]));
+            }
+        }
+        needs.reader.push(&["Machine.Read.All", "Machine.ReadWrite.All"]);
+        let makes_alerts = |hunt: &Hunt| matches!(hunt.outcome, Outcome::DefenderAlert(_));
+        let writes: AnyOf = &["Alert.ReadWrite.All"];
+        if enabled.clone().any(makes_alerts) && !needs.actor.contains(&writes) {
+            needs.actor.push(writes);
+        }
+        if enabled.next().is_some() {
+            match connection.hunting_api {
+                Api::Graph => needs.reader_on_graph.push(&["ThreatHunting.Read.All"]),
+                Api::Defender => needs.reader.push(&["AdvancedQuery.Read.All"]),
+            }
+        }
+        needs
+    }
+}
+
+/// The role that hunting needs, and whose it is.
+pub(crate) fn hunting_role(api: Api) -> (&'static str, &'static str) {
+    match api {
+        Api::Graph => ("ThreatHunting.Read.All", of_whom(api)),
+        Api::Defender => ("AdvancedQuery.Read.All", of_whom(api)),
+    }
+}
+
+/// Where Entra lists the roles for an interface.
+fn of_whom(api: Api) -> &'static str {
+    match api {
+        Api::Graph => "Microsoft Graph",
+        Api::Defender => "WindowsDefenderATP",
+    }
+}
+
+/// Sources: Microsoft's pages "Run advanced queries" and "Compare Microsoft endpoint security plans".
+const RETIRES: &str = "DEFENDER_HUNTING_API is `defender`: Microsoft ends that interface on 2027-02-01; grant the app that reads \
+                       ThreatHunting.Read.All of Microsoft Graph, and leave the setting out";
 
 /// A playbook may be meant so; an empty file may as well be an accident.
 pub(crate) const NO_GUARANTEES: &str = "guarantees.cedar forbids nothing: whatever policy.cedar permits is done, and nothing can be proved of it";
@@ -48,7 +110,8 @@ Examples:
 The cases of the playbook are decided too: `cordon test-playbook` shows what one that fails came to. scripts/deploy begins
 with `check --playbook --on aws`, and goes no further where that complains.
 
-It takes a token for each app, compares the roles in it with what is needed, and counts the devices. What it says under
+It takes a token for each app, compares the roles in it with what is needed, and counts the devices. Roles for hunting are
+needed where a hunt is on; hunting is not part of Defender for Business. What it says under
 `to enforce` is what stands between observing and acting: read it before CORDON_MODE=enforce.")]
 pub(crate) struct Check {
     /// Check the playbook alone: needs no other setting, and calls nobody
@@ -68,8 +131,13 @@ struct Report {
     playbook: Vec<String>,
     /// How the cases of the playbook went; none where it has none.
     cases: Option<String>,
+    /// How many hunts there are, what is to be known of them, and how those stand that have run.
+    hunts: Vec<String>,
     reader_roles: Option<Vec<String>>,
     actor_roles: Option<Vec<String>>,
+    /// The roles in the tokens for Microsoft Graph, where one is needed.
+    reader_graph_roles: Option<Vec<String>>,
+    actor_graph_roles: Option<Vec<String>>,
     devices: Option<BTreeMap<&'static str, usize>>,
     asset_lists: Vec<String>,
     channels: Vec<String>,
@@ -161,6 +229,9 @@ async fn check_stack(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
         about_playbook(&playbook, &folder, playbook.settings.mode, HostKind::Aws, now, report);
         let mut problems = Problems::default();
         try_cases(&playbook, &folder, &mut problems, report);
+        let hunts = read_hunts(&folder, &mut problems).unwrap_or_default();
+        about_hunts(&hunts, report);
+        hunts_stand(Some(&desk), &hunts, &playbook.settings, now, report).await?;
         report.attention.extend(problems.iter().map(str::to_owned));
     }
     report.mode = desk.deployed;
@@ -196,6 +267,7 @@ fn check_playbook(vars: &Vars, on: On, report: &mut Report) -> Result<(), Ending
     let mut problems = Problems::default();
     let folder = playbook_folder(vars);
     let playbook = read_playbook(&folder, &mut problems);
+    about_hunts(&read_hunts(&folder, &mut problems).unwrap_or_default(), report);
     read_templates(&folder, &mut problems);
     if let Some(playbook) = &playbook {
         let channels = &playbook.settings.channels;
@@ -257,17 +329,25 @@ async fn check_all(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
         report,
     );
 
+    about_hunts(&settings.hunts, report);
+    if connection.hunting_api == Api::Defender {
+        report.attention.push(RETIRES.to_owned());
+    }
+
     show::progress("asking for a token …");
-    report.reader_roles =
-        roles(&reader, "DEFENDER_CLIENT_ID", &READER_NEEDS, now, &mut report.attention).await?;
+    let needs = Needs::of(&connection, Some(&settings.playbook.settings), &settings.hunts);
+    let app = App { reader: &reader, setting: "DEFENDER_CLIENT_ID" };
+    report.reader_roles = app.roles(Api::Defender, &needs.reader, now, &mut report.attention).await?;
+    report.reader_graph_roles =
+        app.roles_if_needed(Api::Graph, &needs.reader_on_graph, now, &mut report.attention).await?;
     // The app that acts is asked for its roles through a reader of its own, which cannot act.
     connection.reader = connection.acting().clone();
     if settings.mode() == Mode::Enforce || connection.actor.is_some() {
         let name = if connection.actor.is_some() { "DEFENDER_ACTOR_CLIENT_ID" } else { "DEFENDER_CLIENT_ID" };
-        let actor = reader_of(&connection)?;
-        let comments = settings.playbook.settings.isolation.comment_on_alert;
-        let needs: &[&[&str]] = if comments { &COMMENTING_NEEDS } else { &ACTOR_NEEDS };
-        report.actor_roles = roles(&actor, name, needs, now, &mut report.attention).await?;
+        let app = App { reader: &reader_of(&connection)?, setting: name };
+        report.actor_roles = app.roles(Api::Defender, &needs.actor, now, &mut report.attention).await?;
+        report.actor_graph_roles =
+            app.roles_if_needed(Api::Graph, &needs.actor_on_graph, now, &mut report.attention).await?;
     }
     show::progress("counting devices …");
     let mut devices = BTreeMap::new();
@@ -278,10 +358,12 @@ async fn check_all(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
     show::progress("");
     report.to_enforce =
         vec![the_mode(&settings), the_app_that_acts(&settings, report), the_people(&settings)];
-    let brakes = match at.look().await {
-        Ok(desk) => the_brakes(at, &desk, now).await.ok(),
-        Err(_) => None,
+    let desk = at.look().await.ok();
+    let brakes = match &desk {
+        Some(desk) => the_brakes(at, desk, now).await.ok(),
+        None => None,
     };
+    hunts_stand(desk.as_ref(), &settings.hunts, &settings.playbook.settings, now, report).await?;
     // Without a state nothing is paused, and nothing is counted.
     report.to_enforce.extend(brakes.unwrap_or_else(|| {
         vec![Step::of(
@@ -289,6 +371,40 @@ async fn check_all(at: &At<'_>, report: &mut Report) -> Result<(), Ending> {
             "pause, breakers and size of the fleet: no state can be read yet; `cordon run` begins one",
         )]
     }));
+    Ok(())
+}
+
+/// What the files of the hunts say.
+fn about_hunts(hunts: &[Hunt], report: &mut Report) {
+    if hunts.is_empty() {
+        return;
+    }
+    let off: Vec<&str> = hunts.iter().filter(|hunt| !hunt.enabled).map(|hunt| hunt.name.as_str()).collect();
+    report.hunts.push(format!("{} on", hunts.len().saturating_sub(off.len())));
+    if !off.is_empty() {
+        report.hunts.push(format!("{} off ({})", off.len(), off.join(", ")));
+    }
+    for hunt in hunts.iter().filter(|hunt| hunt.enabled) {
+        if matches!(&hunt.outcome, Outcome::Alert(mapping) if mapping.may_isolate) {
+            report.hunts.push(format!(
+                "what {} finds may cut a device off (may_isolate), if the policy permits it",
+                hunt.name
+            ));
+        }
+    }
+}
+
+/// Which of them are broken or overdue, as far as a state says.
+async fn hunts_stand(
+    desk: Option<&Desk>,
+    hunts: &[Hunt],
+    settings: &policy::Settings,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(), Ending> {
+    let state = desk.map(|desk| (&desk.tenant, &desk.state));
+    let standings = Standings::read(state, hunts, &settings.time_zone, now).await?;
+    report.attention.extend(standings.attention(now));
     Ok(())
 }
 
@@ -420,39 +536,63 @@ fn here(channel: &Channel, host: HostKind) -> String {
     }
 }
 
-/// The roles in an app's token; what is missing is added to `attention`.
-pub(crate) async fn roles(
-    reader: &Reader,
-    setting: &str,
-    needs: &[&[&str]],
-    now: Timestamp,
-    attention: &mut Vec<String>,
-) -> Result<Option<Vec<String>>, Ending> {
-    let call = Call { now, budget: SignedDuration::from_secs(30) };
-    let roles = match reader.roles(call).await {
-        Ok(roles) => roles,
-        Err(ApiError::Unauthorized { why, .. }) => {
-            let prefix = setting.trim_end_matches("CLIENT_ID");
-            return Err(Ending::settings(format!("{}: {why}", refused(&why, prefix))));
-        }
-        Err(error) => {
-            return Err(Ending::attention(format!("DEFENDER_LOGIN_URL or DEFENDER_CLOUD: {error}")));
-        }
-    };
-    match &roles {
-        Some(held) => {
-            let holds = |any: &&&[&str]| any.iter().any(|role| held.iter().any(|held| held == role));
-            for any in needs.iter().filter(|any| !holds(any)) {
-                attention.push(format!(
-                    "{setting}: the app lacks {}: grant it as an application permission of WindowsDefenderATP and \
-                     give admin consent",
-                    any.join(" or ")
-                ));
-            }
-        }
-        None => attention.push(format!("{setting}: the token does not say which roles the app holds")),
+/// An app, and the setting that names it.
+pub(crate) struct App<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) setting: &'a str,
+}
+
+impl App<'_> {
+    /// The same as [`App::roles`], where any is needed: who needs none of Graph's asks for no token for it.
+    pub(crate) async fn roles_if_needed(
+        &self,
+        api: Api,
+        needs: &[AnyOf],
+        now: Timestamp,
+        attention: &mut Vec<String>,
+    ) -> Result<Option<Vec<String>>, Ending> {
+        if needs.is_empty() { Ok(None) } else { self.roles(api, needs, now, attention).await }
     }
-    Ok(roles)
+
+    /// The roles in the app's token for an interface; what is missing is added to `attention`.
+    pub(crate) async fn roles(
+        &self,
+        api: Api,
+        needs: &[AnyOf],
+        now: Timestamp,
+        attention: &mut Vec<String>,
+    ) -> Result<Option<Vec<String>>, Ending> {
+        let setting = self.setting;
+        let call = Call { now, budget: SignedDuration::from_secs(30) };
+        let asked = match api {
+            Api::Defender => self.reader.roles(call).await,
+            Api::Graph => self.reader.graph_roles(call).await,
+        };
+        let roles = match asked {
+            Ok(roles) => roles,
+            Err(ApiError::Unauthorized { why, .. }) => {
+                let prefix = setting.trim_end_matches("CLIENT_ID");
+                return Err(Ending::settings(format!("{}: {why}", refused(&why, prefix))));
+            }
+            Err(error) => {
+                return Err(Ending::attention(format!("DEFENDER_LOGIN_URL or DEFENDER_CLOUD: {error}")));
+            }
+        };
+        match &roles {
+            Some(held) => {
+                let holds = |any: &&AnyOf| any.iter().any(|role| held.iter().any(|held| held == role));
+                for any in needs.iter().filter(|any| !holds(any)) {
+                    attention.push(format!(
+                    "{setting}: the app lacks {}: grant it as an application permission of {} and give admin consent",
+                    any.join(" or "),
+                    of_whom(api)
+                ));
+                }
+            }
+            None => attention.push(format!("{setting}: the token does not say which roles the app holds")),
+        }
+        Ok(roles)
+    }
 }
 
 async fn count_devices(
@@ -484,6 +624,9 @@ fn print(report: &Report) {
         let none = "none: `cordon test-playbook --help` shows how to write one";
         show::line(&format!("cases        {}", report.cases.as_deref().unwrap_or(none)));
     }
+    if !report.playbook.is_empty() {
+        show::line(&format!("hunts        {}", or_none(&report.hunts)));
+    }
     show::line(&format!("asset lists  {}", or_none(&report.asset_lists)));
     show::line(&format!("channels     {}", or_none(&report.channels)));
     if !report.deploy_with.is_empty() {
@@ -492,8 +635,14 @@ fn print(report: &Report) {
     if report.devices.is_some() {
         show::line(&format!("reader       {}", roles(&report.reader_roles)));
     }
+    if report.reader_graph_roles.is_some() {
+        show::line(&format!("  on Graph   {}", roles(&report.reader_graph_roles)));
+    }
     if report.actor_roles.is_some() {
         show::line(&format!("actor        {}", roles(&report.actor_roles)));
+    }
+    if report.actor_graph_roles.is_some() {
+        show::line(&format!("  on Graph   {}", roles(&report.actor_graph_roles)));
     }
     if let Some(devices) = &report.devices {
         let counts: Vec<String> = devices.iter().map(|(class, count)| format!("{count} {class}")).collect();

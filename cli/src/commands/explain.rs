@@ -15,7 +15,7 @@ use crate::{
 };
 use clap::Args;
 use jiff::Timestamp;
-use model::{AlertId, Decision, Effect, EffectState, one_line};
+use model::{AlertId, Decision, Effect, EffectState, FirstSeen, one_line};
 use policy::Playbook;
 use ports::{
     Acted, Announced, CaseRow, Claim, DeviceRow, HistoryEntry, StateError, Stored, Telling, Told,
@@ -35,7 +35,7 @@ It tells of the last decision how every gate stood, which policies spoke, what t
 smallest changes that would have changed it; the latter only where the playbook here (CORDON_PLAYBOOK) is the one that has
 decided. It reads the state (CORDON_STATE) alone, also while a `cordon run` goes on, and asks the tenant nothing.")]
 pub(crate) struct Explain {
-    /// The alert's id, as Defender and the mails give it
+    /// The alert's id, as Defender and the mails give it; `hunt-…` for what a hunt has found
     #[arg(value_name = "ALERT_ID", allow_hyphen_values = true)]
     alert: AlertId,
     #[command(flatten)]
@@ -46,7 +46,8 @@ pub(crate) struct Explain {
 #[derive(Debug, Serialize)]
 struct Life {
     alert: AlertId,
-    announced: Announced,
+    /// What poll has announced of it; none of what a hunt has found.
+    announced: Option<Announced>,
     cases: Vec<Case>,
     told: Vec<Told>,
     /// What channels are still to be told, and what stands against it.
@@ -93,9 +94,12 @@ async fn life(
 ) -> Result<Option<Life>, StateError> {
     let Desk { tenant, state, .. } = desk;
     let announced: Option<Stored<Announced>> = state.get(&Announced::key(tenant, alert), now).await?;
-    let Some(announced) = announced else { return Ok(None) };
+    let announced = announced.map(|announced| announced.value);
     let partition = alert_partition(tenant, alert);
     let rows: Vec<Stored<CaseRow>> = state.query_all(&partition, "case#", now).await?;
+    if announced.is_none() && rows.is_empty() {
+        return Ok(None);
+    }
     let mut cases = Vec::new();
     for row in rows {
         let (mut device, mut claim, mut acted) = (None, None, None);
@@ -104,7 +108,8 @@ async fn life(
             claim = state.get::<Claim>(&Claim::key(tenant, id), now).await?.map(|row| row.value);
             acted = state.get::<Acted>(&Acted::key(tenant, alert, id), now).await?.map(|row| row.value);
         }
-        let why = Why::of(&row.value, announced.value.first_seen, playbook);
+        let seen = announced.as_ref().map_or_else(|| found(&row.value), |announced| announced.first_seen);
+        let why = Why::of(&row.value, seen, playbook);
         cases.push(Case { row: row.value, device, claim, acted, why });
     }
     let mut told: Vec<Told> =
@@ -112,7 +117,13 @@ async fn life(
     told.sort_by_key(|told| told.at);
     let untold = state.query_all::<Telling>(&partition, "telling-", now).await?;
     let untold = untold.into_iter().map(|telling| telling.value).collect();
-    Ok(Some(Life { alert: alert.clone(), announced: announced.value, cases, told, untold }))
+    Ok(Some(Life { alert: alert.clone(), announced, cases, told, untold }))
+}
+
+/// When a hunt has found it, and in which mode: that of its first decision.
+fn found(row: &CaseRow) -> FirstSeen {
+    let mode = row.history.first().map_or(row.last.decision.mode, |first| first.decision.mode);
+    FirstSeen { at: row.last.alert.created.unwrap_or(row.decided_at), mode }
 }
 
 /// Command lines hold passwords, and what is printed is copied into tickets. The mails show them, masked.
@@ -129,14 +140,15 @@ fn leave_out_command_lines(case: &mut Case) {
 
 fn tell(life: &Life) {
     show::line(&format!("Alert {}", life.alert));
-    let seen = &life.announced.first_seen;
-    show::line(&format!(
-        "  seen      {} while the mode was `{}`; {} revision(s), {} piece(s) of evidence",
-        show::time(seen.at),
-        seen.mode.as_str(),
-        life.announced.revisions.len(),
-        life.announced.evidence.len()
-    ));
+    if let Some(Announced { first_seen: seen, revisions, evidence }) = &life.announced {
+        show::line(&format!(
+            "  seen      {} while the mode was `{}`; {} revision(s), {} piece(s) of evidence",
+            show::time(seen.at),
+            seen.mode.as_str(),
+            revisions.len(),
+            evidence.len()
+        ));
+    }
     if life.cases.is_empty() {
         show::line("  decided   not yet");
     }
@@ -174,6 +186,14 @@ fn tell_case(case: &Case) {
     let alert = &case.row.last.alert;
     let severity = alert.severity.as_ref().map_or("without a severity", |severity| severity.as_str());
     show::line(&format!("  title     {} ({})", one_line(&alert.title, 100), one_line(severity, 30)));
+    if let Some(hunted) = &alert.hunted {
+        let may = if hunted.may_isolate { "may" } else { "may not" };
+        let at = alert.created.map_or_else(|| "at a time not known".to_owned(), show::time);
+        show::line(&format!(
+            "  found     {at} by the hunt {}, whose rows {may} cut a device off; Defender has no such alert",
+            one_line(&hunted.hunt, 60)
+        ));
+    }
     match (&case.row.about, &case.device) {
         (Some(id), Some(row)) => {
             let name = row.device.name.as_deref().unwrap_or("without a name");

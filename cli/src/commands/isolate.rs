@@ -104,11 +104,12 @@ impl Isolate {
 /// Fails where the state does not know the alert, or not on this device.
 async fn known(desk: &Desk, alert: &AlertId, device: &DeviceId, now: Timestamp) -> Result<(), Ending> {
     let found: Option<Stored<Announced>> = desk.state.get(&Announced::key(&desk.tenant, alert), now).await?;
-    if found.is_none() {
-        return Err(unknown_alert(desk, alert));
-    }
     let key = CaseRow::key(&desk.tenant, alert, Some(device));
     let case: Option<Stored<CaseRow>> = desk.state.get(&key, now).await?;
+    // What a hunt has found was announced by no poll.
+    if found.is_none() && case.is_none() {
+        return Err(unknown_alert(desk, alert));
+    }
     case.map(drop).ok_or_else(|| {
         Ending::attention(format!(
             "the alert `{alert}` is not known to concern the device {device}: `cordon explain {alert}` names its device"
@@ -121,7 +122,7 @@ pub(crate) fn unknown_alert(desk: &Desk, alert: &AlertId) -> Ending {
     let place =
         if desk.store.is_some() { "this state file (CORDON_STATE)" } else { "the state of this stack" };
     Ending::attention(format!(
-        "the state knows no alert `{alert}`: it was not found by a poll of this tenant into {place}, or it was \
+        "the state knows no alert `{alert}`: it was not found by a poll or a hunt of this tenant into {place}, or it was \
          before the first poll"
     ))
 }

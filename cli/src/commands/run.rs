@@ -4,17 +4,20 @@
 
 use crate::{
     Ending, clock,
+    commands::hunts::Standings,
     settings::{Settings, refused},
     show,
     summary::Summary,
 };
 use clap::Args;
-use credentials::{Calls, Vars};
+use credentials::{Api, Calls, Connection, Vars};
 use defender::{ApiError, RealPause, connect};
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
-use local::{Host, HostError, Parts, PollError, Store, Worked};
-use ports::{Count, QueueName};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use local::{Host, HostError, HuntingError, HuntsRun, Parts, PollError, Store, Worked};
+use model::TenantId;
+use policy::Hunt;
+use ports::{Count, QueueName, State};
 use std::{error::Error, sync::Arc};
 use tokio::sync::watch;
 
@@ -25,6 +28,9 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 const LOOK: SignedDuration = SignedDuration::from_millis(500);
 const REST: SignedDuration = SignedDuration::from_secs(5);
 
+/// How often it is looked which hunts are due.
+const BETWEEN_HUNTS: SignedDuration = SignedDuration::from_mins(1);
+
 /// How long it may take to finish what is in hand after an interrupt: longer than a request to isolate and than a mail,
 /// and shorter than the half minute after which others end by force what does not stop.
 const GRACE: SignedDuration = SignedDuration::from_secs(25);
@@ -34,7 +40,7 @@ const GRACE: SignedDuration = SignedDuration::from_secs(25);
 Examples:
   cordon run --once            one poll, then until nothing is left to do now
   cordon run --once --json     the same, with the numbers as one JSON object
-  cordon run                   poll every minute until interrupted
+  cordon run                   poll every minute, and hunt, until interrupted
 
 In `observe` mode (the default of the shipped playbook) nothing is sent to the tenant but reads.")]
 pub(crate) struct Run {
@@ -57,8 +63,9 @@ impl Run {
             Err(error) => return Ending::settings(chain(&error)),
         };
         let mode = settings.mode();
-        let api = settings.connection.endpoints.api.clone();
+        let source = Source::of(&settings.connection);
         let interval = settings.playbook.settings.poll.interval;
+        let hunts = Hunts::of(&settings);
         let (host, calls) = match host(settings, store.clone()) {
             Ok(parts) => parts,
             Err(error) => {
@@ -66,7 +73,7 @@ impl Run {
             }
         };
         if self.once {
-            Box::pin(once(&host, &store, &calls, &api, self.json)).await
+            Box::pin(once(&host, &store, &calls, &source, &hunts, self.json)).await
         } else {
             tracing::info!(
                 mode = mode.as_str(),
@@ -87,7 +94,7 @@ pub(crate) fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Bo
         environment_mode: settings.environment_mode,
         lookback: settings.lookback,
         playbook: Arc::new(settings.playbook),
-        hunts: Vec::new(),
+        hunts: settings.hunts,
         channels: settings.channels,
         templates: settings.templates,
         reader,
@@ -99,21 +106,78 @@ pub(crate) fn host(settings: Settings, store: Store) -> Result<(Host, Calls), Bo
     Ok((Host::new(parts), calls))
 }
 
-async fn once(host: &Host, store: &Store, calls: &Calls, api: &str, json: bool) -> Ending {
+/// Where alerts are read, as far as a person has to know when they are not.
+struct Source {
+    api: Api,
+    address: String,
+}
+
+impl Source {
+    fn of(connection: &Connection) -> Source {
+        let endpoints = &connection.endpoints;
+        let api = connection.alerts_api;
+        let address = if api == Api::Graph { &endpoints.graph } else { &endpoints.api };
+        Source { api, address: address.clone() }
+    }
+}
+
+/// The hunts, to say after a run how they stand.
+struct Hunts {
+    tenant: TenantId,
+    all: Vec<Hunt>,
+    zone: TimeZone,
+}
+
+impl Hunts {
+    fn of(settings: &Settings) -> Hunts {
+        Hunts {
+            tenant: settings.connection.tenant.clone(),
+            all: settings.hunts.clone(),
+            zone: settings.playbook.settings.time_zone.clone(),
+        }
+    }
+
+    /// What stands against them, a sentence each.
+    async fn trouble(&self, store: &Store) -> Vec<String> {
+        let state = State::new(Arc::new(store.clone()));
+        let now = clock::now();
+        match Standings::read(Some((&self.tenant, &state)), &self.all, &self.zone, now).await {
+            Ok(standings) => standings.all_trouble(now),
+            Err(error) => vec![format!("how the hunts stand cannot be read: {}", chain(&error))],
+        }
+    }
+}
+
+async fn once(
+    host: &Host,
+    store: &Store,
+    calls: &Calls,
+    source: &Source,
+    hunts: &Hunts,
+    json: bool,
+) -> Ending {
     show::progress("reading alerts …");
     let mut polled = host.poll(clock::now()).await;
     while polled.as_ref().is_ok_and(|polled| polled.more) {
         polled = host.poll(clock::now()).await;
     }
+    show::progress("hunting …");
+    let hunted = host.hunt(clock::now()).await;
     let worked = settle(host, store).await;
     show::progress("");
     let (mut trouble, bad_settings) = match &polled {
         Ok(_) => (Vec::new(), false),
-        Err(error) => match setting_at_fault(error) {
+        Err(error) => match setting_at_fault(error, source.api) {
             Some(setting) => (vec![format!("{setting}: {}", chain(error))], true),
-            None => (vec![format!("the poll did not finish: {}{}", chain(error), asked(error, api))], false),
+            None => {
+                (vec![format!("the poll did not finish: {}{}", chain(error), asked(error, source))], false)
+            }
         },
     };
+    let hunted = hunted.unwrap_or_else(|error| {
+        trouble.push(did_not_finish(&error));
+        HuntsRun::default()
+    });
     let (worked, left) = match worked {
         Ok(ended) => ended,
         Err(error) => {
@@ -121,8 +185,9 @@ async fn once(host: &Host, store: &Store, calls: &Calls, api: &str, json: bool) 
             (Worked::default(), None)
         }
     };
-    let summary = Summary::new(host.tally(), &worked, calls.all());
+    let summary = Summary::new(host.tally(), &worked, &hunted, calls.all());
     trouble.extend(attention(&summary, left));
+    trouble.extend(hunts.trouble(store).await);
     if json {
         show::json(&summary);
     } else {
@@ -202,24 +267,37 @@ fn attention(summary: &Summary, waiting: Option<Timestamp>) -> Vec<String> {
 }
 
 /// The setting by which a poll failed, where it was one: a secret, a role.
-fn setting_at_fault(error: &PollError) -> Option<String> {
+fn setting_at_fault(error: &PollError, api: Api) -> Option<String> {
     match error {
         PollError::Read(ApiError::Unauthorized { why, .. }) => Some(refused(why, "DEFENDER_")),
         PollError::Read(ApiError::Forbidden(_)) => {
-            Some("DEFENDER_CLIENT_ID (does this app hold Alert.Read.All, with admin consent?)".to_owned())
+            let role = match api {
+                Api::Defender => "Alert.Read.All",
+                Api::Graph => "SecurityAlert.Read.All of Microsoft Graph",
+            };
+            Some(format!("DEFENDER_CLIENT_ID (does this app hold {role}, with admin consent?)"))
         }
         PollError::Read(_) | PollError::State(_) | PollError::Commit(_) | PollError::Send { .. } => None,
     }
 }
 
 /// Where the service was looked for, when it gave no usable answer.
-fn asked(error: &PollError, api: &str) -> String {
+fn asked(error: &PollError, source: &Source) -> String {
+    let setting = match source.api {
+        Api::Defender => "DEFENDER_API_URL",
+        Api::Graph => "GRAPH_API_URL",
+    };
     match error {
         PollError::Read(ApiError::Unavailable { .. }) => {
-            format!(" (it was looked for at {api}: DEFENDER_API_URL, DEFENDER_CLOUD)")
+            format!(" (it was looked for at {}: {setting}, DEFENDER_CLOUD)", source.address)
         }
         _ => String::new(),
     }
+}
+
+/// What hunts have found before goes on all the same.
+fn did_not_finish(error: &HuntingError) -> String {
+    format!("the hunts did not finish: {}; the next run goes on there", chain(error))
 }
 
 /// Polls every `interval`, and takes messages as they come, until interrupted. What is in hand is finished first, as
@@ -231,6 +309,7 @@ async fn forever(host: &Host, store: &Store, interval: SignedDuration) -> Ending
         tokio::join!(
             poll(host, store, interval, stopped.clone()),
             track(host, stopped.clone()),
+            hunt(host, stopped.clone()),
             join_all(QueueName::ALL.map(consuming)),
         )
     };
@@ -319,6 +398,22 @@ async fn track(host: &Host, mut stopped: watch::Receiver<bool>) {
             tracing::error!(error = chain(&error), "following the open isolations failed");
         }
         if !rest(SignedDuration::from_secs(1), &mut stopped).await {
+            return;
+        }
+    }
+}
+
+/// The hunts that are due, minute by minute. A query may take minutes: polling goes on beside it.
+async fn hunt(host: &Host, mut stopped: watch::Receiver<bool>) {
+    loop {
+        match host.hunt(clock::now()).await {
+            Ok(HuntsRun { ran: 0, .. }) => {}
+            Ok(hunted) => tracing::info!(hunts = hunted.ran, announced = hunted.announced, "hunted"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the hunts did not finish; the next run goes on there")
+            }
+        }
+        if !rest(BETWEEN_HUNTS, &mut stopped).await {
             return;
         }
     }

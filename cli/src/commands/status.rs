@@ -4,15 +4,16 @@
 
 use crate::{
     Ending, Reporting, clock,
-    commands::{check, held, isolated, limits::View, pause, release::words},
+    commands::{check, held, hunts::Standings, isolated, limits::View, pause, release::words},
     desk::{At, Desk},
     settings::playbook_folder,
     show,
 };
 use clap::Args;
-use credentials::{Connection, Problems};
+use credentials::{Api, Connection, Problems};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Effect, EffectState, Mode, one_line};
+use policy::Hunt;
 use ports::{ChannelRow, Claim, Claims, Cursor, Failing, Held, QueueName, Said, StateError, Stored, Trouble};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ Examples:
   cordon status --stack cordon
 
 It ends with 1 when a person has to look: paused, something held, an open breaker, an isolation of which nobody knows, dead
-letters, a channel that takes nothing, a clock that is wrong, or no poll for five minutes; what it is stands on standard error.")]
+letters, a channel that takes nothing, a hunt that is broken or overdue, a clock that is wrong, or no poll for five minutes;
+what it is stands on standard error.")]
 pub(crate) struct Status {
     #[command(flatten)]
     reporting: Reporting,
@@ -56,6 +58,8 @@ struct Report {
     /// How full the queues are; only of this machine's.
     queues: Option<BTreeMap<&'static str, Depth>>,
     limits: View,
+    /// How the playbook's hunts stand; none where the playbook cannot be read here.
+    hunts: Option<Standings>,
     /// The roles in the token, where one was taken.
     roles: Option<Vec<String>>,
     attention: Vec<String>,
@@ -144,9 +148,20 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
         failing_channels: failing_channels(at, desk, now).await?,
         queues: depths(desk, now)?,
         limits: View::read(at, desk, now).await?,
+        hunts: hunts(at, desk, now).await?,
         roles: None,
         attention: Vec::new(),
     })
+}
+
+/// The hunts of the playbook here: also for a stack, whose own cannot be seen from here.
+async fn hunts(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Option<Standings>, StateError> {
+    let folder = playbook_folder(at.vars);
+    let (Ok(settings), Ok(hunts)) = (policy::Settings::read(&folder), Hunt::read_all(&folder)) else {
+        return Ok(None);
+    };
+    let state = Some((&desk.tenant, &desk.state));
+    Standings::read(state, &hunts, &settings.time_zone, now).await.map(Some)
 }
 
 /// The mode that holds, and where it is from.
@@ -249,7 +264,14 @@ async fn roles(at: &At<'_>, now: Timestamp) -> Result<Option<Vec<String>>, Vec<S
     let mut lacking = Vec::new();
     let taken = async {
         let reader = check::reader_of(&connection)?;
-        check::roles(&reader, "DEFENDER_CLIENT_ID", &check::READER_NEEDS, now, &mut lacking).await
+        let folder = playbook_folder(at.vars);
+        let settings = policy::Settings::read(&folder).ok();
+        let hunts = Hunt::read_all(&folder).unwrap_or_default();
+        let needs = check::Needs::of(&connection, settings.as_ref(), &hunts);
+        let app = check::App { reader: &reader, setting: "DEFENDER_CLIENT_ID" };
+        let roles = app.roles(Api::Defender, &needs.reader, now, &mut lacking).await?;
+        let on_graph = app.roles_if_needed(Api::Graph, &needs.reader_on_graph, now, &mut lacking).await?;
+        Ok(roles.map(|roles| roles.into_iter().chain(on_graph.into_iter().flatten()).collect()))
     };
     match taken.await {
         Ok(roles) if lacking.is_empty() => Ok(roles),
@@ -292,6 +314,7 @@ fn attention(report: &Report, now: Timestamp) -> Vec<String> {
             one_line(&failing.why, 300)
         ));
     }
+    all.extend(report.hunts.iter().flat_map(|hunts| hunts.attention(now)));
     if report.held.count > 0 {
         all.push(format!("{} case(s) are held: `cordon held`", report.held.count));
     }
@@ -326,6 +349,9 @@ fn print(report: &Report, now: Timestamp) {
     }
     for limit in report.limits.lines(now) {
         show::line(&limit);
+    }
+    if let Some(hunts) = &report.hunts {
+        line("hunts", &format!("{} (`cordon hunts`)", hunts.in_short()));
     }
     line("dead letters", &numbers(report.dead_letters.iter().map(|(queue, count)| (*queue, *count as u64))));
     for FailingChannel { channel, failing } in &report.failing_channels {

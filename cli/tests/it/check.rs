@@ -1,8 +1,8 @@
 //! `cordon check`: what it finds, and that it changes nothing anywhere.
 
-use crate::site::{Ended, Site, one_high};
+use crate::site::{Ended, Site, found, hunt_file, one_high};
 use serde_json::{Value, json};
-use simulator::{DEFAULT_CLIENT, DEFAULT_SECRET, Fault, FaultKind, World, demo_world};
+use simulator::{DEFAULT_CLIENT, DEFAULT_ROLES, DEFAULT_SECRET, Fault, FaultKind, World, demo_world};
 
 const READS: &[&str] = &["Alert.Read.All", "Machine.Read.All"];
 
@@ -49,7 +49,7 @@ fn all_is_well_where_it_is() {
     }
     assert_eq!(report["mode"], "enforce");
     assert_eq!(report["devices"], json!({"server": 1, "workstation": 7}));
-    assert_eq!(report["reader_roles"], json!(["Alert.Read.All", "Machine.Read.All", "Machine.Isolate"]));
+    assert_eq!(report["reader_roles"], json!(DEFAULT_ROLES));
     assert_eq!(report["actor_roles"], report["reader_roles"]);
     assert_eq!(report["channels"], json!(["mail-folder", "mail (on AWS only)"]));
     assert_eq!(report["attention"], json!([]));
@@ -202,4 +202,90 @@ fn it_needs_no_state_file_and_minds_none() {
     check(&site).0.well();
     let site = Site::new(one_high()).with("CORDON_STATE", "nowhere/cordon.db");
     check(&site).0.well();
+}
+
+const HUNTS_ON_GRAPH: &[&str] = &["ThreatHunting.Read.All"];
+
+/// One hunt, with these lines at the head of its file.
+fn with_hunt(world: World, head: &str) -> Site {
+    let mut site = Site::new(world);
+    site.write_playbook("hunts/remote-tools.toml", &hunt_file(head));
+    site
+}
+
+#[test]
+fn hunting_needs_a_permission_where_a_hunt_is_on() {
+    let app = |graph: &[&str]| app(READS).graph_roles(DEFAULT_CLIENT, graph);
+    let (ended, report) = check(&with_hunt(app(&[]), ""));
+    ended.complains(1, &["DEFENDER_CLIENT_ID", "ThreatHunting.Read.All", "Microsoft Graph", "admin consent"]);
+    assert_eq!(ended.complaints().len(), 1, "{}", ended.stderr);
+    assert_eq!(report["reader_graph_roles"], json!([]));
+    let (ended, report) = check(&with_hunt(app(HUNTS_ON_GRAPH), ""));
+    let text = ended.well();
+    assert!(
+        text.contains("hunts        1 on") && text.contains("  on Graph   ThreatHunting.Read.All"),
+        "{text}"
+    );
+    assert_eq!(report["hunts"], json!(["1 on"]));
+    // Who has switched none on needs nothing, and is asked for no token of Graph's.
+    let site = with_hunt(app(&[]), "enabled = false");
+    let (ended, report) = check(&site);
+    assert!(ended.well().contains("hunts        0 on, 1 off (remote-tools)"));
+    assert_eq!(report["reader_graph_roles"], Value::Null);
+}
+
+#[test]
+fn hunting_by_the_interface_that_ends_is_warned_of_and_needs_another_permission() {
+    let by_defender = |roles: &[&str]| {
+        with_hunt(app(roles).graph_roles(DEFAULT_CLIENT, &[]), "").with("DEFENDER_HUNTING_API", "defender")
+    };
+    let (ended, _) = check(&by_defender(READS));
+    ended.complains(1, &["2027-02-01", "AdvancedQuery.Read.All", "WindowsDefenderATP"]);
+    assert_eq!(ended.complaints().len(), 2, "{}", ended.stderr);
+    let (ended, _) = check(&by_defender(&["Alert.Read.All", "Machine.Read.All", "AdvancedQuery.Read.All"]));
+    ended.complains(1, &["2027-02-01"]);
+    assert_eq!(ended.complaints().len(), 1, "{}", ended.stderr);
+    // It is warned of before a hunt is on, too; only the permission is not needed yet.
+    let (ended, _) = check(&Site::new(app(READS)).with("DEFENDER_HUNTING_API", "defender"));
+    ended.complains(1, &["2027-02-01"]);
+    assert_eq!(ended.complaints().len(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn alerts_by_graph_need_its_permissions_instead_of_defenders() {
+    let site = |graph: &[&str]| {
+        let world = app(&["Machine.Read.All"]).graph_roles(DEFAULT_CLIENT, graph);
+        Site::new(world).with("DEFENDER_ALERTS_API", "graph")
+    };
+    let (ended, _) = check(&site(&[]));
+    ended.complains(1, &["SecurityAlert.Read.All or SecurityAlert.ReadWrite.All", "Microsoft Graph"]);
+    assert_eq!(ended.complaints().len(), 1, "{}", ended.stderr);
+    check(&site(&["SecurityAlert.Read.All"])).0.well();
+    let mut releasing = site(&["SecurityAlert.Read.All"]);
+    releasing.write_playbook(
+        "playbook.toml",
+        "[isolation]\nrelease_after = \"24h\"\n[[channels]]\nname = \"f\"\nkind = \"folder\"\npath = \"x\"\n",
+    );
+    check(&releasing).0.complains(1, &["SecurityIncident.Read.All"]);
+}
+
+#[test]
+fn a_hunt_whose_rows_may_isolate_is_pointed_out() {
+    let mut site = Site::new(found(0));
+    site.write_playbook("hunts/remote-tools.toml", &format!("{}may_isolate = true\n", hunt_file("")));
+    let (ended, report) = check(&site);
+    let words = "what remote-tools finds may cut a device off (may_isolate)";
+    assert!(ended.well().contains(words));
+    assert!(report["hunts"][1].as_str().unwrap().contains(words), "{report}");
+}
+
+#[test]
+fn what_is_wrong_with_a_hunt_is_listed_with_the_rest_of_the_playbook() {
+    let mut site = Site::new(found(0));
+    site.write_playbook("hunts/remote-tools.toml", "description = \"x\"\nevry = \"10m\"\n");
+    for command in [&["check"][..], &["check", "--playbook"], &["run", "--once"], &["hunts"], &["hunt", "x"]]
+    {
+        let ended = site.cordon(command);
+        ended.complains(2, &["CORDON_PLAYBOOK", "remote-tools.toml", "evry"]);
+    }
 }

@@ -20,6 +20,8 @@ mod demo;
 mod explain;
 mod hands;
 mod hostile;
+mod hunt;
+mod hunts;
 mod notify_test;
 mod once;
 mod prove;

@@ -19,6 +19,7 @@ fn nothing() -> Value {
         },
         "notifications": {"sent": 0, "failed": 0},
         "dead_letters": 0,
+        "hunts": {"ran": 0, "announced": 0},
         "defender_calls": {"GET alerts": 1, "POST token": 1},
     })
 }
@@ -41,6 +42,7 @@ fn one_run_in_enforce_mode_acts_and_tells_and_a_second_finds_nothing_new() {
             },
             "notifications": {"sent": 9, "failed": 0},
             "dead_letters": 0,
+            "hunts": {"ran": 0, "announced": 0},
         })
     );
     let mut asked: BTreeMap<String, u64> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Secrets stay where they belong: planted in every setting that can hold one, they are looked for in everything
 //! that any command prints, logs or writes, as they are and encoded.
 
-use crate::site::{ALERT, DEVICE, Ended, Site, ago, wait_until, workstation};
+use crate::site::{ALERT, DEVICE, Ended, Site, ago, hunt_file, remote_tools, wait_until, workstation};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_parser::{MessageParser, MimeHeaders};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -264,6 +264,68 @@ fn no_order_and_no_look_at_the_state_shows_a_secret() {
         let ended = refused.cordon(command);
         assert!([0, 1].contains(&ended.code), "{ended:?}");
         assert_silent(&command.join(" "), &ended);
+    }
+}
+
+/// Runs the hunting commands and looks at everything. Their exit codes.
+#[track_caller]
+fn hunting_is_silent(site: &mut Site) -> Vec<i32> {
+    site.write_playbook("hunts/remote-tools.toml", &hunt_file(""));
+    let mut codes = Vec::new();
+    for arguments in [
+        &["hunt", "remote-tools"][..],
+        &["hunt", "remote-tools", "--json"],
+        &["hunt", "remote-tools", "--format", "csv"],
+        &["run", "--once"],
+        &["hunts"],
+        &["hunts", "--json"],
+        &["check"],
+        &["status"],
+    ] {
+        let ended = site.cordon(arguments);
+        assert_silent(&arguments.join(" "), &ended);
+        codes.push(ended.code);
+    }
+    assert_files_are_silent(site);
+    codes
+}
+
+#[test]
+fn hunting_shows_no_secret_whether_all_goes_well_or_a_secret_is_refused() {
+    let (mail_port, _) = echoing_mail_server();
+    let row = serde_json::json!({
+        "DeviceId": DEVICE, "DeviceName": "pc1.contoso.com", "ReportId": 1, "FileName": "remoting.exe"
+    });
+    let world = world().table(remote_tools().row(ago(5), row));
+    for api in ["graph", "defender"] {
+        let mut good = planted(world.clone(), mail_port).with("DEFENDER_HUNTING_API", api);
+        let codes = hunting_is_silent(&mut good);
+        assert_eq!(codes[..3], [0; 3], "the secrets are good ones");
+        assert_eq!(codes[4..6], [0; 2], "the hunt has come to its end");
+        let refused = world.clone().app(DEFAULT_CLIENT, "another", DEFAULT_ROLES);
+        let mut refused = planted(refused, mail_port).with("DEFENDER_HUNTING_API", api);
+        assert_eq!(hunting_is_silent(&mut refused)[..4], [2; 4]);
+    }
+}
+
+#[test]
+fn a_hunting_service_that_says_back_what_it_was_sent_is_not_quoted() {
+    let granted =
+        serde_json::json!({"token_type": "Bearer", "expires_in": 3_599, "access_token": TOKEN}).to_string();
+    for form in ECHOES {
+        for status in ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "429 Too Many Requests"] {
+            let granted = granted.clone();
+            let url = http_server(move |request| match request.contains("/oauth2/") {
+                true => answer("200 OK", "application/json", &granted),
+                false => form(request, status),
+            });
+            let mut site = planted(world(), 1).with("DEFENDER_LOGIN_URL", &url).with("GRAPH_API_URL", &url);
+            site.write_playbook("hunts/remote-tools.toml", &hunt_file(""));
+            let ended = site.cordon(&["hunt", "remote-tools"]);
+            assert!([0, 1, 2].contains(&ended.code), "{ended:?}");
+            assert_silent("hunt", &ended);
+            assert_files_are_silent(&site);
+        }
     }
 }
 

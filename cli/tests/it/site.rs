@@ -3,7 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use simulator::{Alert, Clock, Machine, Pace, Simulator, World};
+use serde_json::json;
+use simulator::{Alert, Clock, Machine, Pace, Simulator, Table, World};
 use std::{
     collections::BTreeMap,
     fs,
@@ -73,6 +74,42 @@ pub(crate) fn many_high(count: usize) -> World {
     world
 }
 
+/// A hunt as a file of `hunts/` has it, with these lines at its head.
+pub(crate) fn hunt_file(head: &str) -> String {
+    format!(
+        "description = \"Remote management tools\"\n{head}\nevery = \"10m\"\nlook_back = \"1h\"\n\
+         identity = [\"DeviceId\", \"ReportId\", \"Timestamp\"]\nquery = '''\n// simulated: remote-tools\n\
+         DeviceProcessEvents\n| where Timestamp >= CordonFrom and Timestamp < CordonTo\n\
+         | project Timestamp, DeviceId, DeviceName, ReportId, FileName\n'''\n\n\
+         [alert]\ntitle = \"{{FileName}} was started on {{DeviceName}}\"\nseverity = \"High\"\n"
+    )
+}
+
+/// The table that the query of [`hunt_file`] is answered from, without a row.
+pub(crate) fn remote_tools() -> Table {
+    let columns = [
+        ("Timestamp", "DateTime"),
+        ("DeviceId", "String"),
+        ("DeviceName", "String"),
+        ("ReportId", "Int64"),
+        ("FileName", "String"),
+    ];
+    columns
+        .into_iter()
+        .fold(Table::new("simulated: remote-tools"), |table, (name, kind)| table.column(name, kind))
+}
+
+/// A tenant with a workstation, and that many rows about it, one a minute back from four minutes ago.
+pub(crate) fn found(rows: i64) -> World {
+    let row = |table: Table, number: i64| {
+        let values = json!({
+            "DeviceId": DEVICE, "DeviceName": "pc1.contoso.com", "ReportId": number, "FileName": "remoting.exe"
+        });
+        table.row(ago(4 + number), values)
+    };
+    World::new(now()).machine(workstation(DEVICE)).table((0..rows).fold(remote_tools(), row))
+}
+
 pub(crate) fn tenant() -> model::TenantId {
     simulator::DEFAULT_TENANT.parse().unwrap()
 }
@@ -134,7 +171,9 @@ impl Site {
                 fs::copy(Path::new(SHIPPED).join(file), own.join(file)).unwrap();
             }
         }
-        fs::write(own.join(file), text).unwrap();
+        let file = own.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
         self.set("CORDON_PLAYBOOK", "own-playbook");
     }
 

@@ -2,7 +2,7 @@
 
 use crate::site::Site;
 
-const EVERY: [&str; 23] = [
+const EVERY: [&str; 25] = [
     "demo",
     "run",
     "check",
@@ -12,6 +12,8 @@ const EVERY: [&str; 23] = [
     "prove",
     "backtest",
     "notify-test",
+    "hunts",
+    "hunt",
     "shadow",
     "isolated",
     "isolate",
@@ -60,6 +62,8 @@ fn the_help_teaches_every_command_setting_and_exit_code() {
         "held",
         "limits",
         "dead-letters",
+        "hunts",
+        "hunt",
         "--stack",
         "--env-file",
         "DEFENDER_TENANT_ID",
@@ -68,6 +72,9 @@ fn the_help_teaches_every_command_setting_and_exit_code() {
         "DEFENDER_ACTOR_CLIENT_ID",
         "DEFENDER_ACTOR_CLIENT_SECRET",
         "DEFENDER_CLOUD",
+        "DEFENDER_ALERTS_API",
+        "DEFENDER_HUNTING_API",
+        "GRAPH_API_URL",
         "DEFENDER_API_URL",
         "DEFENDER_LOGIN_URL",
         "DEFENDER_AUDIENCE",

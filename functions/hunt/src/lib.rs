@@ -4,12 +4,25 @@
 //! its cursor only past what the queue has confirmed. It judges nothing, and changes nothing in the tenant: what is to be done
 //! about a row is an alert for `respond`, an order to it, or a table for people.
 
-use defender::Reader;
-use jiff::{Timestamp, tz::TimeZone};
-use model::{Mode, TenantId};
+mod announce;
+mod by_hand;
+mod due;
+mod read;
+mod rows;
+mod trouble;
+
+pub use by_hand::ByHand;
+
+use defender::{Reader, TICK};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use model::{BadId, Mode, TenantId};
 use policy::{AssetList, Hunt};
-use ports::{Queue, State, Tally};
+use ports::{CommitError, Queue, QueueError, State, StateError, Tally};
+use read::Round;
 use std::sync::Arc;
+
+/// How often a host runs this step. What is left to do at the end of a run waits for so long.
+const RHYTHM: SignedDuration = SignedDuration::from_mins(1);
 
 /// The step with all that it needs.
 #[derive(Debug, Clone)]
@@ -35,7 +48,7 @@ pub struct HuntsRun {
     pub ran: usize,
     /// Rows that were made known, in whatever way.
     pub announced: usize,
-    /// When there is something to do next; none without hunts.
+    /// When there is something to do next, a minute from now at the earliest; none without hunts.
     pub next_due: Option<Timestamp>,
 }
 
@@ -43,17 +56,51 @@ pub struct HuntsRun {
 #[derive(Debug, thiserror::Error)]
 pub enum HuntingError {
     #[error("the state could not be read")]
-    State(#[from] ports::StateError),
+    State(#[from] StateError),
     #[error("the state could not be written")]
-    Commit(#[from] ports::CommitError),
+    Commit(#[from] CommitError),
     #[error("what was found was not confirmed by the queue")]
-    Send(#[from] ports::QueueError),
+    Send(#[from] QueueError),
+    /// The playbook's reader lets no such name through.
+    #[error("a hunt's name cannot stand in an alert's id")]
+    Name(#[from] BadId),
 }
 
 impl Hunting {
-    /// Runs every hunt that is due.
+    /// Runs every hunt that is due, the most overdue first, as far as the calls of one run go. What the service does not
+    /// answer is no error here: it stands in the hunt's row.
     pub async fn run(&self, now: Timestamp) -> Result<HuntsRun, HuntingError> {
-        let _ = now;
-        Ok(HuntsRun::default())
+        let now = on_tick(now);
+        let mut round = Round::begin(self.resting(now).await?);
+        let mut standing = self.standing(now).await?;
+        standing.sort_by(|a, b| (a.row.next, &a.hunt.name).cmp(&(b.row.next, &b.hunt.name)));
+        for hunt in &mut standing {
+            let is_ours = if hunt.row.next <= now && round.may_ask() {
+                self.pursue(hunt, &mut round, now).await?
+            } else {
+                true
+            };
+            if is_ours {
+                self.look_whether_overdue(hunt, round.rest.as_ref(), now).await?;
+            }
+        }
+        let next = standing.iter().map(|hunt| hunt.row.next).min();
+        let rest = round.rest.as_ref().map_or(Timestamp::MIN, |rest| rest.until);
+        round.done.next_due = next.map(|next| next.max(rest).max(later(now, RHYTHM)));
+        Ok(round.done)
     }
+}
+
+fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// The time cut to whole ticks, which is what the service's times are made of.
+fn on_tick(at: Timestamp) -> Timestamp {
+    let nanos = at.as_nanosecond();
+    Timestamp::from_nanosecond(nanos - nanos.rem_euclid(TICK.as_nanos())).unwrap_or(at)
 }

@@ -28,6 +28,9 @@ use std::{borrow::Cow, sync::Arc};
 use teams::Teams;
 use webhook::Webhook;
 
+/// The most rows of a table that a mail shows.
+pub(crate) const MOST_ROWS: usize = 50;
+
 /// A channel that is ready to take messages.
 #[derive(Debug)]
 pub struct Channel {
@@ -86,6 +89,14 @@ impl Channel {
             Kind::Sns(_) | Kind::Webhook(_) => Room { lines: 1_000, bytes: 150_000 },
             // Teams takes 28 KB of card, Slack 13,000 characters of blocks.
             Kind::Teams(_) | Kind::Slack(_) => Room { lines: 60, bytes: 8_000 },
+        }
+    }
+
+    /// How many rows of a table a message of this kind shows. A program gets all of them beside the text.
+    pub(crate) fn rows(&self) -> usize {
+        match &self.kind {
+            Kind::Folder(_) | Kind::Smtp(_) | Kind::Ses(_) | Kind::Graph(_) => MOST_ROWS,
+            Kind::Teams(_) | Kind::Slack(_) | Kind::Sns(_) | Kind::Webhook(_) => 10,
         }
     }
 

@@ -375,7 +375,8 @@ impl Notify {
     fn letter(&self, channel: &Channel, news: &News<'_>, storied: Option<&Storied>) -> Letter {
         let is_follow_up = storied.is_some_and(|storied| storied.first != *news.id);
         let follow_up = is_follow_up.then_some(news.story.name.as_str());
-        let mut page = (news.page)(Show { command_lines: channel.command_lines, follow_up });
+        let mut page =
+            (news.page)(Show { command_lines: channel.command_lines, follow_up, rows: channel.rows() });
         let latest = storied.and_then(|storied| storied.latest);
         if is_follow_up && latest.is_some_and(|latest| news.occurred_at < latest) {
             page.follows = Some(earlier(&news.story.name, &page.phrase, news.occurred_at));

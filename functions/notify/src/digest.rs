@@ -12,8 +12,10 @@ use crate::{
     Channel, Notify,
     deliver::{Before, End, News, PATIENCE, Round, Stopped, Way},
     evidence::{show, time},
+    found::Found,
     letter::Story,
     line::Line,
+    notice::HUNT_FOUND,
     outcome::phrase,
     page::{Page, Show, quoted, sender, subject, told},
     rest::{later, resting},
@@ -84,7 +86,7 @@ impl Notify {
         let begin = begin_of(now);
         let end = later(begin, Gathered::EVERY);
         let partition = Gathered::partition(news.tenant, way.channel.name(), begin);
-        let page = (news.page)(Show { command_lines: false, follow_up: None });
+        let page = (news.page)(Show::default());
         let gathered = Gathered { message: news.id.clone(), occurred_at: news.occurred_at, gist: page.gist };
         let why = waits_for(begin);
         let telling = Telling {
@@ -505,12 +507,13 @@ fn line(gathered: &Gathered, what: &str, day: &str) -> String {
     let gist = &gathered.gist;
     let at = moment(gathered.occurred_at, day);
     let id = gist.device.as_ref().map(|id| id.as_str().to_owned());
-    let device = gist
-        .device_name
-        .as_deref()
-        .map(|name| show(&quoted(name), 62))
-        .or(id)
-        .unwrap_or_else(|| "an unknown device".to_owned());
+    // What is about no device is about a hunt.
+    let unnamed = || match gist.kind {
+        GistKind::Notice => gist.story.clone(),
+        GistKind::Outcome | GistKind::Digest | GistKind::Test => "an unknown device".to_owned(),
+    };
+    let device =
+        gist.device_name.as_deref().map(|name| show(&quoted(name), 62)).or(id).unwrap_or_else(unnamed);
     let incident = gist.incident.as_ref().map(|incident| format!("incident {incident}"));
     let alert = gist.alert.as_ref().map(|alert| format!("alert {}", show(alert.as_str(), 80)));
     let parts = [
@@ -544,7 +547,10 @@ fn page(entries: &[Entry], begin: Timestamp, (nth, of): (usize, usize), id: &Mes
         entries.iter().filter_map(|entry| device_of(&entry.gathered.gist)).collect();
     let urgent = entries.iter().any(|entry| entry.gathered.gist.urgent);
     let messages = entries.iter().map(|entry| entry.before.len().saturating_add(1)).sum();
-    let what = format!("{} about {}", counted(messages, "message"), counted(devices.len(), "device"));
+    let what = match devices.len() {
+        0 => counted(messages, "message"),
+        devices => format!("{} about {}", counted(messages, "message"), counted(devices, "device")),
+    };
     let part = if of > 1 { format!("part {nth} of {of}") } else { String::new() };
     let phrase = "digest".to_owned();
     let (sort, severity, colour) = if urgent {
@@ -581,6 +587,8 @@ fn page(entries: &[Entry], begin: Timestamp, (nth, of): (usize, usize), id: &Mes
         colour,
         title: [span, part].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", "),
         facts: vec![],
+        hunt: None,
+        found: Found::default(),
         sender: sender(&chapters, id),
         chapters,
         links: vec![],
@@ -654,6 +662,11 @@ fn next(entries: &[Entry]) -> Vec<Line> {
             any(Isolate, &[Refused]),
             "Refused: nobody has acted, and the alert may still be a real one: look at it now.",
             None,
+        ),
+        (
+            entries.iter().any(|entry| entry.gathered.gist.outcome == HUNT_FOUND),
+            "What a hunt has found does not stand here. The rows of the last day, by the hunt's name:",
+            Some("cordon hunt NAME --since 24h"),
         ),
         (
             entries.iter().any(|entry| entry.gathered.gist.alert.is_some()),

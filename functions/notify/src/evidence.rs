@@ -28,7 +28,7 @@ pub(crate) fn show(text: &str, max_chars: usize) -> String {
 }
 
 /// A stranger's text that may hold secrets. They are masked before it is cut, so that no half of one is left.
-fn show_secretive(text: &str, max_chars: usize) -> String {
+pub(crate) fn show_secretive(text: &str, max_chars: usize) -> String {
     defang(&one_line(&mask(&one_line(text, 4_000)), max_chars))
 }
 
@@ -51,11 +51,13 @@ pub(crate) fn entries(alert: &Alert, command_lines: bool) -> (Vec<Entry>, Option
     }
     let left = all.len().saturating_sub(MAX);
     all.truncate(MAX);
+    // Defender has no alert of what a hunt has found.
+    let see = if alert.hunted.is_some() { "" } else { ": see the alert" };
     let more = match (left, alert.evidence_truncated) {
         (0, false) => None,
-        (0, true) => Some("and more than Cordon kept: see the alert".to_owned()),
+        (0, true) => Some(format!("and more than Cordon kept{see}")),
         (left, false) => Some(format!("and {left} more")),
-        (left, true) => Some(format!("and {left} more, and more than Cordon kept: see the alert")),
+        (left, true) => Some(format!("and {left} more, and more than Cordon kept{see}")),
     };
     (all, more)
 }

@@ -3,12 +3,13 @@
 //! Nothing of it is anybody's: names end in `.example`, ids are of zeros, and no address leads anywhere.
 
 use crate::{
+    channels::MOST_ROWS,
     digest::in_one,
     notice,
     page::{Page, Show, page},
 };
 use jiff::Timestamp;
-use model::{ActionTaken, DeviceFact, Effect, EffectState, MessageId, Notice, Topic, one_line};
+use model::{ActionTaken, DeviceFact, Effect, EffectState, MessageId, Notice, Table, Topic, one_line};
 use ports::{Gathered, Gist, GistKind};
 
 const PORTAL: &str = "https://security.example";
@@ -84,7 +85,7 @@ fn digest(taken: &ActionTaken) -> Page {
 pub(crate) fn pages() -> Vec<(&'static str, Page)> {
     let at = Timestamp::UNIX_EPOCH;
     let id = MessageId::of("example", &[]);
-    let first = Show { command_lines: true, follow_up: None };
+    let first = Show { command_lines: true, follow_up: None, rows: MOST_ROWS };
     let mut pages = Vec::new();
     if let Some(taken) = requested() {
         let told = |state, effect, shown| {
@@ -103,7 +104,17 @@ pub(crate) fn pages() -> Vec<(&'static str, Page)> {
             Notice { topic, device: None, device_name: None, facts: vec!["a fact".to_owned()], table: None };
         pages.push(("a notice", notice::page(&notice, PORTAL, at, &id, first)));
     }
+    pages.push(("what a hunt has found", notice::page(&found(), PORTAL, at, &id, first)));
     pages
+}
+
+/// A hunt has found two rows, and more.
+fn found() -> Notice {
+    let row = |device: &str| vec![device.to_owned(), "tool.exe --password ***".to_owned()];
+    let columns = ["DeviceName", "ProcessCommandLine"].map(str::to_owned).to_vec();
+    let table = Table { columns, rows: vec![row("laptop-01.example"), row("laptop-02.example")], more: 3 };
+    let topic = Topic::HuntFound { hunt: "an-example".to_owned() };
+    Notice { topic, device: None, device_name: None, facts: vec!["a fact".to_owned()], table: Some(table) }
 }
 
 #[cfg(test)]
@@ -113,7 +124,7 @@ mod tests {
     #[test]
     fn the_example_can_be_read() {
         assert_eq!(requested().unwrap().state, Some(EffectState::Requested));
-        assert_eq!(pages().len(), 8);
+        assert_eq!(pages().len(), 9);
     }
 
     #[test]

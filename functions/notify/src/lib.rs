@@ -13,6 +13,7 @@ mod digest;
 mod effect;
 mod evidence;
 mod example;
+mod found;
 mod letter;
 mod line;
 mod mask;
@@ -105,7 +106,7 @@ impl Notify {
             device: notice.device.as_ref(),
             may_go_on: is_of_device,
             // What is about Cordon itself is never put off.
-            may_gather: is_of_device,
+            may_gather: is_of_device || matches!(notice.topic, Topic::HuntFound { .. }),
             is_about_a_channel: matches!(notice.topic, Topic::ChannelFailing { .. }),
             page: &page,
         };

@@ -6,6 +6,7 @@ use crate::{
     effect::{About, Words, calls_for_a_person, open_the_gate, words},
     evidence::{show, time},
     example::test_page,
+    found::Found,
     line::Line,
     outcome::phrase,
     page::{Page, Show, follows, limited, link, quoted, sender, subject, told},
@@ -120,10 +121,7 @@ pub(crate) fn page(
             Topic::Ordered { effect, .. } => Some(effect),
             _ => None,
         },
-        outcome: match notice.topic {
-            Topic::ChannelFailing { .. } => CHANNEL_FAILING.to_owned(),
-            _ => said.phrase.clone(),
-        },
+        outcome: word(&notice.topic).map_or_else(|| said.phrase.clone(), str::to_owned),
         urgent: said.weight == Weight::Urgent,
         observing: false,
         device: notice.device.clone(),
@@ -144,6 +142,8 @@ pub(crate) fn page(
         severity: said.weight.word().to_owned(),
         title: said.phrase,
         facts: device.map(|name| ("Device", show(name, 100))).into_iter().collect(),
+        hunt: hunt(&notice.topic).map(|hunt| show(hunt, 60)),
+        found: notice.table.as_ref().map(|table| Found::of(table, shown)).unwrap_or_default(),
         chapters,
         links: notice
             .device
@@ -158,9 +158,35 @@ pub(crate) fn page(
 
 /// What people know the story by, where it is none of an alert.
 pub(crate) fn story_name(notice: &Notice) -> String {
-    match &notice.device {
-        Some(_) => show(&quoted(&device_name(notice)), 62),
-        None => "Cordon itself".to_owned(),
+    match (&notice.device, hunt(&notice.topic)) {
+        (Some(_), _) => show(&quoted(&device_name(notice)), 62),
+        (None, Some(hunt)) => format!("hunt {}", show(hunt, 60)),
+        (None, None) => "Cordon itself".to_owned(),
+    }
+}
+
+/// The hunt that it is about.
+fn hunt(topic: &Topic) -> Option<&str> {
+    match topic {
+        Topic::HuntFound { hunt }
+        | Topic::HuntBroken { hunt }
+        | Topic::HuntOverdue { hunt }
+        | Topic::HuntCrowded { hunt }
+        | Topic::HuntNotMade { hunt } => Some(hunt),
+        _ => None,
+    }
+}
+
+/// What it is about for programs, where the phrase for people names more than that.
+fn word(topic: &Topic) -> Option<&'static str> {
+    match topic {
+        Topic::ChannelFailing { .. } => Some(CHANNEL_FAILING),
+        Topic::HuntFound { .. } => Some(HUNT_FOUND),
+        Topic::HuntBroken { .. } => Some("a hunt is broken"),
+        Topic::HuntOverdue { .. } => Some("a hunt is overdue"),
+        Topic::HuntCrowded { .. } => Some("a hunt finds too much"),
+        Topic::HuntNotMade { .. } => Some("an alert may be missing"),
+        _ => None,
     }
 }
 
@@ -250,10 +276,14 @@ fn said(notice: &Notice, device: &str) -> Said {
         Topic::LateAlerts => late_alerts(),
         Topic::ClockWrong => clock_wrong(),
         Topic::ChannelFailing { channel } => channel_failing(channel),
-        Topic::HuntFound { .. }
-        | Topic::HuntBroken { .. }
-        | Topic::HuntOverdue { .. }
-        | Topic::HuntCrowded { .. } => Said::new(Weight::Told, "hunt", "not worded yet".to_owned(), &[]),
+        Topic::HuntFound { hunt } => match &notice.table {
+            Some(table) => hunt_found(hunt, Found::count(table)),
+            None => hunt_lacks(hunt),
+        },
+        Topic::HuntBroken { hunt } => hunt_broken(hunt),
+        Topic::HuntOverdue { hunt } => hunt_overdue(hunt),
+        Topic::HuntCrowded { hunt } => hunt_crowded(hunt),
+        Topic::HuntNotMade { hunt } => hunt_not_made(hunt),
         Topic::Sample { channel } => Said::new(
             Weight::Told,
             "test",
@@ -271,6 +301,9 @@ const REDRIVE: &str = "cordon dead-letters redrive ID";
 
 /// The notice about a channel, for programs, whichever channel it is.
 const CHANNEL_FAILING: &str = "a channel takes nothing";
+
+/// The same of what a hunt has found, whichever hunt it is and however much it found.
+pub(crate) const HUNT_FOUND: &str = "a hunt has found rows";
 
 /// What did not come about has to be looked at; the rest is as it was ordered.
 fn weight(state: EffectState) -> Weight {
@@ -376,10 +409,117 @@ fn late_alerts() -> Said {
            What is known.", &[])
 }
 
-fn channel_failing(channel: &str) -> Said {
+/// A name of the playbook as it may stand in a command; one that could do something in a shell is left to fill in.
+fn safe_name<'a>(name: &'a str, otherwise: &'static str) -> &'a str {
     let is_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let plain = channel.chars().all(is_a_name) && !channel.starts_with('-');
-    let test = format!("cordon notify-test {}", if plain { channel } else { "CHANNEL" });
+    let plain = name.chars().all(is_a_name) && !name.is_empty() && !name.starts_with('-');
+    if plain { name } else { otherwise }
+}
+
+/// The hunt by hand, over the last day.
+fn by_hand(hunt: &str) -> String {
+    format!("cordon hunt {} --since 24h", safe_name(hunt, "NAME"))
+}
+
+fn hunt_found(hunt: &str, count: usize) -> Said {
+    let command = by_hand(hunt);
+    let hunt = one_line(hunt, 60);
+    let rows = match count {
+        1 => "1 row".to_owned(),
+        count => format!("{count} rows"),
+    };
+    Said::new(
+        Weight::Told,
+        &format!("hunt {hunt}: {rows}"),
+        format!("The hunt `{hunt}` has found {rows} that it had not found before."),
+        &[
+            "A hunt is a query of the playbook that runs on a schedule. Nobody has judged these rows, and Cordon does \
+             nothing about them: they are for people to read.",
+        ],
+    )
+    .next("Look at the rows. All of the last day, those told before as well, by hand:", &[&command])
+}
+
+/// It has found what stands in no table.
+fn hunt_lacks(hunt: &str) -> Said {
+    let command = by_hand(hunt);
+    let hunt = one_line(hunt, 60);
+    Said::new(
+        Weight::Urgent,
+        &format!("hunt {hunt}: rows are missing"),
+        format!("Not all that the hunt `{hunt}` has found can be shown."),
+        &["What is missing, and why, stands under What is known. Nothing was made of it; all else went its usual way."],
+    )
+    .next("Look for it by hand, or run the hunt's query in the portal, under Advanced hunting:", &[&command])
+}
+
+fn hunt_broken(hunt: &str) -> Said {
+    let (command, file) = (by_hand(hunt), format!("hunts/{}.toml", safe_name(hunt, "NAME")));
+    let hunt = one_line(hunt, 60);
+    Said::new(
+        Weight::Urgent,
+        &format!("hunt {hunt} is broken"),
+        format!("The hunt `{hunt}` cannot be run as it is written: it finds nothing until a person has mended it."),
+        &[
+            "Why stands under What is known. All other hunts go on. It is tried once a day, and at once when its file has \
+             changed; then it goes on where it stopped, as far back as Defender keeps events.",
+        ],
+    )
+    .next(
+        format!("Mend {file} in the playbook, and look what it finds. By hand it runs at any time, and makes nothing known:"),
+        &[&command],
+    )
+    .next("How all hunts stand:", &["cordon hunts"])
+}
+
+fn hunt_overdue(hunt: &str) -> Said {
+    let hunt = one_line(hunt, 60);
+    Said::new(
+        Weight::Urgent,
+        &format!("hunt {hunt} is overdue"),
+        format!("The hunt `{hunt}` has not come to its end for much longer than its schedule says."),
+        &[
+            "What has happened since its last run is not looked at by it yet. It is tried again by itself, and goes on where \
+             it stopped, as far back as Defender keeps events. What it finds late may be too old to be acted upon.",
+        ],
+    )
+    .next("See why, and whether others are overdue as well:", &["cordon hunts", "cordon status"])
+    .next("Until then, look for it yourself: run its query in the portal, under Advanced hunting.", &[])
+}
+
+fn hunt_crowded(hunt: &str) -> Said {
+    let command = by_hand(hunt);
+    let hunt = one_line(hunt, 60);
+    Said::new(
+        Weight::Told,
+        &format!("hunt {hunt} finds too much"),
+        format!("The hunt `{hunt}` finds more than one run makes known: the rest follows, run by run."),
+        &[
+            "Nothing of it is lost, but it comes later, and may be too old by then to be acted upon. This is said once, until \
+             a run makes known all that it finds.",
+        ],
+    )
+    .next("Either much is going on, or the query finds what is harmless. Look at what it finds:", &[&command])
+    .next("If it is harmless, make the query narrower. If not, `most` in its file lets a run make more known.", &[])
+}
+
+fn hunt_not_made(hunt: &str) -> Said {
+    let command = by_hand(hunt);
+    let hunt = one_line(hunt, 60);
+    Said::new(
+        Weight::Urgent,
+        &format!("hunt {hunt}: an alert may be missing"),
+        format!("The hunt `{hunt}` has found something, and it is not known that Defender has made an alert of it."),
+        &[
+            "Its file asks for an alert of Defender's own. Why there may be none stands under What is known. Cordon does not \
+             ask for it again: nothing else comes of what was found.",
+        ],
+    )
+    .next("Look at what was found, as if it were an alert. The rows of the last day, by hand:", &[&command])
+}
+
+fn channel_failing(channel: &str) -> Said {
+    let test = format!("cordon notify-test {}", safe_name(channel, "CHANNEL"));
     let channel = one_line(channel, 60);
     Said::new(
         Weight::Urgent,

@@ -22,6 +22,17 @@ pub(crate) struct Outcome {
 
 /// The outcome in words. `device` is what to call the device.
 pub(crate) fn outcome(taken: &ActionTaken, device: &str) -> Outcome {
+    let mut told = outcome_of_any(taken, device);
+    if taken.alert.hunted.is_some() {
+        told.meaning.push(
+            "The alert is Cordon's own, made of what a hunt of the playbook has found: Defender shows no such alert.".into(),
+        );
+    }
+    told
+}
+
+/// Whether Defender or a hunt has found it.
+fn outcome_of_any(taken: &ActionTaken, device: &str) -> Outcome {
     let told = match taken.state {
         Some(state) if taken.effect == Effect::Release => return effect(taken, state, device),
         Some(EffectState::Observed) => observed(taken, device),
@@ -81,6 +92,9 @@ pub(crate) fn is_urgent(taken: &ActionTaken) -> bool {
 fn by_hand(condition: &str, taken: &ActionTaken) -> Line {
     let how = match taken.device {
         DeviceFact::Known(_) => "open the device page and choose \"Isolate device\".",
+        DeviceFact::Unknown { .. } if taken.alert.hunted.is_some() => {
+            "Cordon does not know the device, so look for it by its name."
+        }
         DeviceFact::Unknown { .. } => "Cordon does not know the device, so start from the alert.",
     };
     format!("{condition}, isolate the device in the portal: {how}").into()

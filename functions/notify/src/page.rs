@@ -6,6 +6,7 @@
 
 use crate::{
     evidence::{Entry, entries, show, time},
+    found::Found,
     line::Line,
     outcome::{is_observing, is_urgent, outcome, told_state},
 };
@@ -29,6 +30,8 @@ pub(crate) struct Show<'a> {
     pub(crate) command_lines: bool,
     /// The name of the story that this follows, where the channel was told of it before: then it is shorter.
     pub(crate) follow_up: Option<&'a str>,
+    /// How many rows of a table are shown.
+    pub(crate) rows: usize,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,10 @@ pub(crate) struct Page {
     pub(crate) title: String,
     /// Who and what, at a glance.
     pub(crate) facts: Vec<(&'static str, String)>,
+    /// The hunt that it is about, or that has found what it is about.
+    pub(crate) hunt: Option<String>,
+    /// What a hunt has found, as a table.
+    pub(crate) found: Found,
     /// Paragraphs under headings. Empty ones are left out.
     pub(crate) chapters: Vec<(&'static str, Vec<Line>)>,
     pub(crate) links: Vec<(&'static str, String)>,
@@ -96,6 +103,8 @@ pub(crate) fn page(
         severity,
         title: show(&taken.alert.title, 300),
         facts,
+        hunt: hunt(taken),
+        found: Found::default(),
         chapters,
         links: links(taken, portal),
         tables,
@@ -129,7 +138,13 @@ fn facts(taken: &ActionTaken, device: &str, phrase: &str) -> Vec<(&'static str, 
     rows.add("User", taken.alert.user.as_ref().map(user));
     rows.text("State", Some(phrase));
     rows.add("Story", Some(story_name(taken)));
+    rows.add("Found by", hunt(taken).map(|hunt| format!("the hunt {hunt}")));
     rows.0
+}
+
+/// The hunt that has found it, where that is no alert of Defender's.
+fn hunt(taken: &ActionTaken) -> Option<String> {
+    taken.alert.hunted.as_ref().map(|hunted| show(&hunted.hunt, 60))
 }
 
 fn gist(taken: &ActionTaken, device_name: &str) -> Gist {
@@ -280,7 +295,9 @@ pub(crate) fn link(portal: &str, kind: &str, id: &str) -> String {
 
 fn links(taken: &ActionTaken, portal: &str) -> Vec<(&'static str, String)> {
     let link = |kind: &str, id: &str| link(portal, kind, id);
-    let mut links = vec![("Alert", link("alerts", taken.alert.id.as_str()))];
+    // The portal has no page for what a hunt has found.
+    let alert = taken.alert.hunted.is_none().then(|| ("Alert", link("alerts", taken.alert.id.as_str())));
+    let mut links: Vec<(&'static str, String)> = alert.into_iter().collect();
     links.extend(taken.device.known().map(|device| ("Device", link("machines", device.id.as_str()))));
     let incident = taken.alert.incident_id.as_deref().map(|id| one_line(id, 100)).filter(|id| !id.is_empty());
     links.extend(incident.map(|id| ("Incident", link("incidents", &id))));

@@ -4,6 +4,7 @@
 //! the templates'.
 
 use crate::{
+    channels::MOST_ROWS,
     notice,
     page::{Show, page},
     templates::Templates,
@@ -20,7 +21,7 @@ pub struct Mail {
 }
 
 /// What a mail shows of a message that comes first in its story.
-const FIRST: Show<'_> = Show { command_lines: true, follow_up: None };
+const FIRST: Show<'_> = Show { command_lines: true, follow_up: None, rows: MOST_ROWS };
 
 /// What is said of an outcome, as shipped. `portal` is the address of the portal, `occurred_at` the message's time.
 pub fn render(taken: &ActionTaken, portal: &str, occurred_at: Timestamp, message_id: &MessageId) -> Mail {

@@ -95,7 +95,7 @@ async fn written(
 fn sample(channel: &Channel, templates: &Templates, portal: &str, now: Timestamp) -> Letter {
     let notice = sample_notice(channel.name());
     let id = MessageId::of("sample", &[channel.name(), &now.as_nanosecond().to_string()]);
-    let shown = Show { command_lines: channel.command_lines, follow_up: None };
+    let shown = Show { command_lines: channel.command_lines, follow_up: None, rows: 0 };
     let page = notice::page(&notice, portal, now, &id, shown);
     letter(page, &id, Story { id: id.clone(), name: notice::story_name(&notice) }, now, templates)
 }

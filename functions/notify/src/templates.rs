@@ -115,7 +115,12 @@ impl Templates {
 
     /// By the playbook's template, else by the shipped one.
     fn render(&self, name: &str, view: &View<'_>) -> Option<String> {
-        if self.own.get_template(name).is_ok() {
+        if let Ok(own) = self.own.get_template(name) {
+            // It may be older than tables are: what a hunt has found must not be lost for that.
+            let lacks_rows = name != SUBJECT && !own.undeclared_variables(false).contains("rows");
+            if !view.rows.is_empty() && lacks_rows {
+                return render(self.shipped, name, view).ok();
+            }
             match render(&self.own, name, view) {
                 Ok(text) => return Some(text),
                 Err(error) => {
@@ -351,6 +356,8 @@ struct View<'a> {
     /// What mailboxes show behind the subject.
     preview: &'a str,
     facts: Vec<Row<'a>>,
+    rows: Vec<Block<'a>>,
+    more_rows: Option<String>,
     chapters: Vec<Chapter<'a>>,
     links: Vec<Link<'a>>,
     evidence: Vec<Found<'a>>,
@@ -411,6 +418,20 @@ struct Found<'a> {
     details: Vec<Row<'a>>,
 }
 
+/// A row of what a hunt has found.
+#[derive(Debug, Serialize)]
+struct Block<'a> {
+    number: String,
+    cells: Vec<Row<'a>>,
+}
+
+impl<'a> Block<'a> {
+    fn of((number, cells): (usize, Vec<(&'a str, &'a str)>)) -> Block<'a> {
+        let cells = cells.into_iter().map(|(label, value)| Row { label, value });
+        Block { number: number.to_string(), cells: cells.collect() }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Table<'a> {
     heading: &'a str,
@@ -442,6 +463,8 @@ impl<'a> View<'a> {
             device: page.gist.device_name.as_deref().map(|name| show(name, 60)),
             urgent: page.gist.urgent,
             facts: rows(&page.facts),
+            rows: (1..).zip(page.found.blocks()).map(Block::of).collect(),
+            more_rows: page.found.rest_of_blocks(),
             chapters: page.chapters.iter().map(chapter).collect(),
             links: page.links.iter().map(|(label, url)| Link { label, url }).collect(),
             evidence: page

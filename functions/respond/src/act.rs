@@ -293,8 +293,7 @@ impl Respond {
         proof: Requesting,
         fresh: &Fresh,
     ) -> Result<(), Stop> {
-        let about = format!("alert {}, {}", fresh.alert.id, one_line(&fresh.alert.title, 120));
-        let comment = self.comment(proof.claim(), &about);
+        let comment = self.comment(proof.claim(), &on_account_of(&fresh.alert));
         let how = fresh.decision.isolation_type;
         let answer = self.responder.isolate(device, how, &comment, work.now).await;
         let held = proof.into_held();
@@ -592,11 +591,15 @@ impl Respond {
             Some(wait) => Err(Stop::Defer { until: later(work.now, wait), why: format!("{what}: {error}") }),
             None => Ok(format!("{what} could not be read just before acting: {error}")),
         };
-        let id = &work.message.body.found.alert.id;
-        let alert = match self.reader.alert(id, work.call()).await {
-            Ok(alert) if alert.id == *id => alert,
-            Ok(_) => return Ok(Err("the service answered with another alert".to_owned())),
-            Err(error) => return doubt_or_wait("the alert", &error).map(Err),
+        let found = &work.message.body.found.alert;
+        // What a hunt has found Defender does not know: it is judged as it was found, by its own age.
+        let (alert, alert_read) = match &found.hunted {
+            Some(_) => (found.clone(), work.surroundings.alert_read),
+            None => match self.reader.alert(&found.id, work.call()).await {
+                Ok(alert) if alert.id == found.id => (alert, Some(work.now)),
+                Ok(_) => return Ok(Err("the service answered with another alert".to_owned())),
+                Err(error) => return doubt_or_wait("the alert", &error).map(Err),
+            },
         };
         let known: Device = match self.reader.machine(device, work.call()).await {
             Ok(Some(known)) => known,
@@ -609,8 +612,7 @@ impl Respond {
         };
         let fact = DeviceFact::Known(known);
         // Of our own state, what was read when the message was taken.
-        let known =
-            Surroundings { alert_read: Some(work.now), device_read: Some(work.now), ..work.surroundings };
+        let known = Surroundings { alert_read, device_read: Some(work.now), ..work.surroundings };
         let decision = self.decide(&alert, &fact, work, known);
         Ok(Ok(Fresh { alert, device: fact, decision, actions }))
     }
@@ -661,6 +663,17 @@ impl Respond {
         };
         // The mark comes first, where nothing can cut it off.
         format!("{} {text}: {about}", claim.id.marker())
+    }
+}
+
+/// On whose account a device is cut off, for whoever reads that in Defender.
+fn on_account_of(alert: &Alert) -> String {
+    let title = one_line(&alert.title, 120);
+    match &alert.hunted {
+        Some(hunted) => {
+            format!("found by the hunt {} ({}), {title}", one_line(&hunted.hunt, 60), alert.id)
+        }
+        None => format!("alert {}, {title}", alert.id),
     }
 }
 

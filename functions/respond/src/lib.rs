@@ -6,6 +6,7 @@
 
 mod act;
 mod claims;
+mod create;
 mod orders;
 mod outcome;
 mod release;

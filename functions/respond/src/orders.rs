@@ -1,7 +1,7 @@
 //! Orders: effects that a person or a timer wants outside the course of an alert, and comments on alerts.
 //!
 //! An isolation by order passes the same claims and brakes as any other; what the policy thinks of it is asked only
-//! for held cases. Releasing has a file of its own.
+//! for held cases. Releasing has a file of its own, and so has making alerts.
 
 use crate::{
     Respond, SOON, Stop, Work,
@@ -69,7 +69,11 @@ impl Respond {
     ) -> Result<(), Stop> {
         let order = Ordered { message, now };
         let body = &order.message.body;
-        let before = self.claims().read(&body.device, now).await?;
+        // What changes nothing on the device needs to know nothing of its claim, and goes on also where that is not readable.
+        let before = match body.wanted {
+            Wanted::Isolate { .. } | Wanted::Release => self.claims().read(&body.device, now).await?,
+            Wanted::Comment { .. } | Wanted::CreateAlert(_) => None,
+        };
         if Box::pin(self.is_over(&order, before.as_ref())).await? {
             return Ok(());
         }
@@ -83,7 +87,7 @@ impl Respond {
         }
         match &body.wanted {
             Wanted::Comment { text, mark } => Box::pin(self.comment_on_alert(&order, text, mark)).await,
-            Wanted::CreateAlert(_) => self.answer(&order, None, "not built yet".to_owned()).await,
+            Wanted::CreateAlert(alert) => Box::pin(self.make_alert(&order, alert)).await,
             Wanted::Release => Box::pin(self.release(&order, before)).await,
             Wanted::Isolate { isolation_type, even_so } => {
                 if body.cause == Cause::Reissue
@@ -130,7 +134,7 @@ impl Respond {
                     let held = self.after(held, Event::GivenUp, now).await?;
                     self.close(order, &held.value, None, said).await?;
                 }
-                None => self.answer(order, None, said).await?,
+                None => self.answer_people(order, None, said).await?,
             }
             return Ok(true);
         }

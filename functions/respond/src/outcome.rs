@@ -101,7 +101,7 @@ impl Respond {
         Ok(())
     }
 
-    async fn send<B: Body>(
+    pub(crate) async fn send<B: Body>(
         &self,
         queue: QueueName,
         message: &Envelope<B>,
@@ -185,7 +185,11 @@ impl Respond {
         Ok(self.state.get_readable(&CaseRow::key(&self.tenant, alert, Some(&claim.device)), now).await?)
     }
 
-    async fn device_name(&self, device: &DeviceId, now: Timestamp) -> Result<Option<String>, Stop> {
+    pub(crate) async fn device_name(
+        &self,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> Result<Option<String>, Stop> {
         let row: Option<Stored<DeviceRow>> =
             self.state.get(&DeviceRow::key(&self.tenant, device), now).await?;
         Ok(row.and_then(|row| row.value.device.name))

@@ -69,7 +69,7 @@ impl Track {
     }
 
     /// Releases, after `release_after`, what Cordon isolated by itself: told an hour before, ordered when it is due,
-    /// and put off while the incident has another open High alert.
+    /// and put off while the incident has another open High alert. What was isolated on account of a hunt is not released.
     pub(crate) async fn release_in_time(&self, now: Timestamp) -> Result<(), TrackError> {
         let Some(release_after) = self.release_after else { return Ok(()) };
         for claim in self.claims().cut_off(now).await?.into_iter().map(|stored| stored.value) {
@@ -80,11 +80,17 @@ impl Track {
                 continue;
             }
             let due = later(claim.changed_at, release_after);
-            if now >= due {
-                self.release(&claim, due, now).await?;
-            } else if now >= due.checked_sub(WARNING).unwrap_or(due)
-                && !self.was_done(&format!("warned#{}", claim.id), now).await?
-            {
+            if now < due.checked_sub(WARNING).unwrap_or(due) {
+                continue;
+            }
+            let Some(case) = self.case_of(&claim, now).await? else { continue };
+            if case.value.last.alert.hunted.is_some() {
+                if now >= due {
+                    self.leave_to_people(&claim, now).await?;
+                }
+            } else if now >= due {
+                self.release(&claim, &case.value, due, now).await?;
+            } else if !self.was_done(&format!("warned#{}", claim.id), now).await? {
                 let facts = vec![format!(
                     "isolated since {:.0}; to be released at {due:.0}, unless the incident has another open High \
                      alert then",
@@ -98,14 +104,38 @@ impl Track {
         Ok(())
     }
 
-    async fn release(&self, claim: &Claim, due: Timestamp, now: Timestamp) -> Result<(), TrackError> {
-        let turn = now.duration_since(due).as_secs() / AGAIN.as_secs();
-        let once = format!("timer#{}#{turn}", claim.id);
-        let Some(case) = self.case_of(claim, now).await? else { return Ok(()) };
+    /// What a hunt has found is in no incident at Defender, so nobody can look there whether the case is open: the device stays
+    /// cut off until a person releases it, and people are told that once.
+    async fn leave_to_people(&self, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
+        let once = format!("left-to-people#{}", claim.id);
         if self.was_done(&once, now).await? {
             return Ok(());
         }
-        if self.has_open_high_alert(&case.value, now).await? {
+        let fact = format!(
+            "isolated since {:.0} on account of what a hunt has found: `release_after` has passed, and Cordon does not release \
+             it by itself, because Defender has no such alert whose incident could be looked at. It stays cut off until a \
+             person releases it",
+            claim.changed_at
+        );
+        let topic = Topic::Ordered { effect: Effect::Release, state: EffectState::Refused };
+        self.tell(&["left-to-people", claim.id.as_str()], topic, Some(&claim.device), vec![fact], now)
+            .await?;
+        self.done(&once, now).await
+    }
+
+    async fn release(
+        &self,
+        claim: &Claim,
+        case: &CaseRow,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), TrackError> {
+        let turn = now.duration_since(due).as_secs() / AGAIN.as_secs();
+        let once = format!("timer#{}#{turn}", claim.id);
+        if self.was_done(&once, now).await? {
+            return Ok(());
+        }
+        if self.has_open_high_alert(case, now).await? {
             tracing::info!(device = %claim.device, "the timer waits: the incident has another open High alert");
             return Ok(());
         }

@@ -1,23 +1,30 @@
-//! What the service and Entra answer when they do not answer with records: errors, tokens, `Retry-After`.
+//! What the service and Entra answer when they do not answer with records: errors, tokens, `Retry-After`, and the rows of
+//! a hunting query.
 
 use super::{SECRET, Target, assert_sayable, assert_silent};
 use crate::seeds;
 use credentials::{AccessToken, token_answer};
-use defender::{Reached, bodies};
+use defender::{ApiError, HuntError, MOST_ROWS, Reached, bodies};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-pub(super) const TARGETS: [Target; 3] = [
+pub(super) const TARGETS: [Target; 4] = [
     Target { name: "error-answer", check: error_answer, seeds: seeds::errors, words: &WORDS, cost: 1 },
     Target { name: "token", check: token, seeds: seeds::tokens, words: &TOKEN_WORDS, cost: 1 },
     Target { name: "retry-after", check: retry_after, seeds: seeds::waits, words: &WAIT_WORDS, cost: 1 },
+    Target { name: "hunt", check: hunt, seeds: seeds::hunts, words: &HUNT_WORDS, cost: 2 },
 ];
 
 const WORDS: [&str; 5] = ["error", "code", "message", "target", SECRET];
 const TOKEN_WORDS: [&str; 7] =
     ["access_token", "expires_in", "error", "error_codes", "invalid_client", "7000215", SECRET];
 const WAIT_WORDS: [&str; 6] = ["GMT", "Sun, ", "-", "9999999999999999999", "+0000", "0"];
+
+const HUNT_WORDS: [&str; 12] = [
+    "schema", "Schema", "results", "Results", "name", "Type", "SByte", "Int64", "DateTime", "Stats", "error",
+    "null",
+];
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -49,6 +56,51 @@ fn error_answer(body: &[u8]) {
         assert_sayable(&error.to_string(), 700);
         assert_silent(&format!("{error:?}"));
         assert!(error.passes_in().is_none_or(|wait| wait >= SignedDuration::from_secs(1) && wait <= DAY));
+        refused_hunt(status, body, &token);
+    }
+}
+
+/// To a hunting query the same answer may also mean that less is to be asked for, or that the query is wrong.
+fn refused_hunt(status: u16, body: &[u8], token: &AccessToken) {
+    let error = bodies::hunt_failure(StatusCode::from_u16(status).unwrap(), None, body, token);
+    assert_sayable(&error.to_string(), 800);
+    assert_silent(&format!("{error:?}"));
+    match (status, &error) {
+        (429, HuntError::UsedUp { retry_after, .. }) => {
+            assert!(*retry_after >= SignedDuration::from_secs(1) && *retry_after <= DAY, "{retry_after:?}");
+        }
+        (400, HuntError::Broken(_) | HuntError::TooMuch { .. } | HuntError::UsedUp { .. })
+        | (408, HuntError::TooMuch { .. })
+        | (401 | 403 | 404 | 409 | 500 | 503, HuntError::Api(_)) => {}
+        _ => panic!("{status}: judged by status, whatever the body says: {error:?}"),
+    }
+}
+
+/// Every row is given or counted; what is given can be looked into; what is no answer gives no row.
+fn hunt(body: &[u8]) {
+    let mut given = 0;
+    let answer = bodies::hunt(body, &mut |row| {
+        given += 1;
+        for path in ["Timestamp", "A.B", "AdditionalFields.x.y", ".", ""] {
+            let text = row.text(path);
+            assert!(text.as_ref().is_none_or(|text| !text.trim().is_empty()), "{path}: {text:?}");
+            assert!(row.time(path).is_none() || text.is_some(), "{path}");
+        }
+    });
+    match answer {
+        Ok(answer) => {
+            assert_eq!(answer.rows, given + answer.unreadable);
+            assert!(answer.rows < MOST_ROWS);
+            assert!(answer.took >= SignedDuration::ZERO && answer.took < DAY, "{:?}", answer.took);
+        }
+        Err(error) => {
+            assert_sayable(&error.to_string(), 300);
+            assert_silent(&format!("{error:?}"));
+            let is_whole = serde_json::from_slice::<Value>(body).is_ok();
+            let is_broken_off = matches!(error, HuntError::Api(ApiError::Unavailable { .. }));
+            assert!(!(is_whole && is_broken_off), "an answer that is JSON is taken for one that broke off");
+            assert_eq!(given, 0, "an answer that cannot be read has given rows");
+        }
     }
 }
 

@@ -8,9 +8,23 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use std::{collections::BTreeMap, fmt::Debug};
 
-pub(super) const TARGETS: [Target; 6] = [
+pub(super) const TARGETS: [Target; 8] = [
     Target { name: "alert", check: alert, seeds: seeds::alerts, words: &ALERT_WORDS, cost: 4 },
     Target { name: "alert-list", check: alert_list, seeds: seeds::alert_lists, words: &ALERT_WORDS, cost: 8 },
+    Target {
+        name: "graph-alert",
+        check: graph_alert,
+        seeds: seeds::graph_alerts,
+        words: &GRAPH_WORDS,
+        cost: 4,
+    },
+    Target {
+        name: "graph-alert-list",
+        check: graph_alert_list,
+        seeds: seeds::graph_alert_lists,
+        words: &GRAPH_WORDS,
+        cost: 8,
+    },
     Target { name: "machine", check: machine, seeds: seeds::machines, words: &MACHINE_WORDS, cost: 1 },
     Target {
         name: "machine-list",
@@ -41,6 +55,22 @@ const ALERT_WORDS: [&str; 12] = [
     "processId",
     "comments",
     "incidentId",
+    SECRET,
+];
+const GRAPH_WORDS: [&str; 14] = [
+    "id",
+    "severity",
+    "classification",
+    "unknownFutureValue",
+    "@odata.type",
+    "#microsoft.graph.security.deviceEvidence",
+    "mdeDeviceId",
+    "Main device",
+    "userAccount",
+    "imageFile",
+    "lastUpdateDateTime",
+    "alerts",
+    "serviceSource",
     SECRET,
 ];
 const MACHINE_WORDS: [&str; 7] =
@@ -74,6 +104,33 @@ fn alert(input: &[u8]) {
 
 fn alert_list(input: &[u8]) {
     list(input, bodies::alerts).iter().for_each(assert_alert);
+}
+
+fn graph_alert(input: &[u8]) {
+    let read = one(input, bodies::graph_alert);
+    let evidence = format!(
+        r##"[{{"@odata.type":"#microsoft.graph.security.deviceEvidence","mdeDeviceId":"{DEVICE}"}}]"##
+    );
+    let neighbour =
+        format!(r#"{{"id":"neighbour","title":"A title","severity":"high","evidence":{evidence}}}"#);
+    among_neighbours(input, &read, &neighbour, bodies::graph_alert, bodies::graph_alerts);
+    if let Ok(alert) = &read {
+        assert_alert(alert);
+    } else {
+        assert_lost_only_without::<AlertId>(input);
+    }
+}
+
+/// As a list, and as what came with an incident: there all are read, or none.
+fn graph_alert_list(input: &[u8]) {
+    list(input, bodies::graph_alerts).iter().for_each(assert_alert);
+    let text = String::from_utf8_lossy(input);
+    let value: BTreeMap<String, &RawValue> = serde_json::from_str(&text).unwrap_or_default();
+    let Some(alerts) = value.get("value") else { return };
+    match bodies::graph_incident(format!(r#"{{"alerts":{}}}"#, alerts.get()).as_bytes()) {
+        Ok(alerts) => alerts.iter().for_each(assert_alert),
+        Err(error) => assert_sayable(&error.to_string(), 300),
+    }
 }
 
 fn machine(input: &[u8]) {

@@ -26,8 +26,8 @@ pub type Error = lambda_runtime::Error;
 const PLAYBOOK: &str = "/opt/playbook";
 
 /// Our own crates: the ones that may speak below INFO, because they know what must not be said.
-const OURS: [&str; 9] =
-    ["aws", "credentials", "defender", "enrich", "notify", "poll", "ports", "respond", "track"];
+const OURS: [&str; 10] =
+    ["aws", "credentials", "defender", "enrich", "hunt", "notify", "poll", "ports", "respond", "track"];
 
 /// What every function has.
 #[derive(Debug)]

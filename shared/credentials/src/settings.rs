@@ -447,6 +447,32 @@ mod tests {
     }
 
     #[test]
+    fn alerts_are_defenders_and_hunting_is_graphs_unless_the_settings_say_otherwise() {
+        let apis = |more: &[(&'static str, &'static str)]| {
+            let connection = with(more).unwrap();
+            (connection.alerts_api, connection.hunting_api)
+        };
+        assert_eq!(apis(&[]), (Api::Defender, Api::Graph));
+        let other_way = [("DEFENDER_ALERTS_API", "graph"), ("DEFENDER_HUNTING_API", "defender")];
+        assert_eq!(apis(&other_way), (Api::Graph, Api::Defender));
+        for name in ["DEFENDER_ALERTS_API", "DEFENDER_HUNTING_API"] {
+            for wrong in ["Graph", "both", "https://graph.microsoft.com"] {
+                let problems = with(&[(name, wrong)]).unwrap_err();
+                assert_eq!(problems, [format!("{name}: `{wrong}` is neither `defender` nor `graph`")]);
+            }
+        }
+    }
+
+    #[test]
+    fn another_address_of_graph_leaves_the_tokens_audience_alone() {
+        let endpoints = with(&[("GRAPH_API_URL", "http://127.0.0.1:8765/")]).unwrap().endpoints;
+        assert_eq!(endpoints.graph, "http://127.0.0.1:8765");
+        assert_eq!(endpoints.graph_audience, "https://graph.microsoft.com");
+        let problems = with(&[("GRAPH_API_URL", "http://graph.example")]).unwrap_err();
+        assert!(problems[0].starts_with("GRAPH_API_URL: `http://`"), "{problems:?}");
+    }
+
+    #[test]
     fn a_secret_is_not_shown_by_debug() {
         assert!(!format!("{:?}", with(&[]).unwrap()).contains("hunter2"));
     }

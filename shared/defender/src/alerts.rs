@@ -1,17 +1,20 @@
-//! Alerts: one page of a window, where to go on after it, and a single alert.
+//! Alerts: one page of a window, where to go on after it, and a single alert. They are read from Defender's API or from
+//! Graph, as the settings say, and are the same alerts in the same words.
 //!
 //! Which windows to read and what to do with what is found is `poll`'s business.
 
 use crate::{
-    ApiError, Call, Reader, Unreadable,
+    ApiError, Call, Listed, Reader, Unreadable,
     send::{encoded, quoted},
     wire,
 };
+use credentials::Api;
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, AlertId};
 use std::sync::atomic::Ordering;
 
-/// How many alerts a page asks for. The service allows 10,000; this keeps memory flat.
+/// How many alerts a page asks for at most. Defender's API allows 10,000, which are more than memory should hold; Graph
+/// allows fewer than this.
 pub const PAGE: usize = 2_000;
 
 /// How many alerts a page asks for where the service could not answer a whole one.
@@ -25,7 +28,8 @@ pub enum Portion {
     Whole,
     /// Few alerts, with their evidence.
     Small,
-    /// Alerts without their evidence: absent evidence means that it is unchanged.
+    /// The least that can be asked for. From Defender's API, alerts without their evidence: absent evidence means that it
+    /// is unchanged. From Graph, which always sends the evidence, very few alerts.
     Bare,
 }
 
@@ -39,8 +43,8 @@ impl Portion {
         }
     }
 
-    /// How many alerts are asked for.
-    pub fn size(self) -> usize {
+    /// How many alerts are asked for on Defender's API.
+    fn size(self) -> usize {
         match self {
             Portion::Whole | Portion::Bare => PAGE,
             Portion::Small => SMALL_PAGE,
@@ -72,8 +76,10 @@ pub struct AlertPage {
     pub unreadable: Vec<Unreadable>,
     /// Whether the window may hold more than this page: it is full, or the service says so.
     pub full: bool,
-    /// How many records came, readable or not.
+    /// How many records came past those that were to be skipped, readable or not.
     pub returned: usize,
+    /// Whether they were asked for in ascending order of `lastUpdateTime`.
+    pub ordered: bool,
 }
 
 /// Where to go on after a page, so that the whole window has been read in the end.
@@ -90,10 +96,11 @@ pub enum Next {
 }
 
 /// The rule by which a window is read whole. A page that is not full ends its window. A full page in ascending
-/// order means that everything before its last stamp has come; the stamp itself is read again, because more
-/// alerts may share it. In any other order (the service's default order is not documented, and `$orderby` is
-/// only known from Microsoft's own connector) the window is halved. Paging by `$skip` is used only where one
-/// tick fills a page, because pages shift while alerts change.
+/// order, if that was asked for, means that everything before its last stamp has come; the stamp itself is read again,
+/// because more alerts may share it. In any other order the window is halved: the default order of Defender's API is not
+/// documented, and `$orderby` is only known from Microsoft's own connector; Graph has no `$orderby` and gives the most
+/// recent first, by whatever time, so that stamps may ascend by chance while older ones are still to come. Paging by
+/// `$skip` is used only where one tick fills a page, because pages shift while alerts change.
 pub fn after(window: Window, page: &AlertPage) -> Next {
     if !page.full {
         return Next::Complete;
@@ -106,7 +113,7 @@ pub fn after(window: Window, page: &AlertPage) -> Next {
     let ascending = stamps.filter(|stamps| page.unreadable.is_empty() && stamps.is_sorted());
     let last = ascending.and_then(|stamps| stamps.last().copied());
     match last {
-        Some(last) if last > window.from && last < window.to => Next::From(last),
+        Some(last) if page.ordered && last > window.from && last < window.to => Next::From(last),
         Some(last) if last == window.from => Next::WithinTick(Window { from: last, to: tick_end }),
         _ => {
             let middle = middle(window);
@@ -123,10 +130,37 @@ fn middle(window: Window) -> Timestamp {
     Timestamp::from_nanosecond(nanos).unwrap_or(window.to)
 }
 
+impl AlertPage {
+    /// `size`: how many were asked for.
+    pub(crate) fn of(listed: Listed<Alert>, size: usize, ordered: bool) -> AlertPage {
+        let returned = listed.returned();
+        AlertPage {
+            full: returned > 0 && (returned >= size || listed.has_next_link),
+            returned,
+            alerts: listed.records,
+            unreadable: listed.unreadable,
+            ordered,
+        }
+    }
+}
+
 impl Reader {
-    /// A page of the alerts that were last updated within the window, past the first `skip`. Asked for in ascending
-    /// order, unless the service has refused that: `$orderby` is not on its page.
+    /// A page of the alerts that were last updated within the window, past the first `skip`.
     pub async fn alerts(
+        &self,
+        window: Window,
+        skip: usize,
+        portion: Portion,
+        call: Call,
+    ) -> Result<AlertPage, ApiError> {
+        match self.alerts_api {
+            Api::Defender => self.alerts_of_defender(window, skip, portion, call).await,
+            Api::Graph => self.alerts_of_graph(window, skip, portion, call).await,
+        }
+    }
+
+    /// Asked for in ascending order, unless the service has refused that: `$orderby` is not on its page.
+    async fn alerts_of_defender(
         &self,
         window: Window,
         skip: usize,
@@ -152,25 +186,25 @@ impl Reader {
             }
             answer => answer?,
         };
-        let returned = listed.returned();
-        Ok(AlertPage {
-            full: returned > 0 && (returned >= size || listed.has_next_link),
-            returned,
-            alerts: listed.records,
-            unreadable: listed.unreadable,
-        })
+        Ok(AlertPage::of(listed, size, !self.refuses_order.load(Ordering::Relaxed)))
     }
 
     /// One alert as it stands now, with its evidence. [`ApiError::NotFound`] where there is none, also when asked
     /// once more.
     pub async fn alert(&self, id: &AlertId, call: Call) -> Result<Alert, ApiError> {
+        if self.alerts_api == Api::Graph {
+            return self.alert_of_graph(id, call).await;
+        }
         let path = format!("/alerts/{}?$expand=evidence", encoded(id.as_str()));
         self.get_surely("GET alert", &path, call, |body| wire::read_one(body, wire::alert)).await
     }
 
-    /// The alerts of an incident, without their evidence. `incident` is its number. Fails where one of them cannot be
-    /// read or there may be more.
+    /// The alerts of an incident, as Defender's API lists them without their evidence. `incident` is its number. None
+    /// where there is no such incident. Fails where one of them cannot be read or there may be more.
     pub async fn alerts_of_incident(&self, incident: u64, call: Call) -> Result<Vec<Alert>, ApiError> {
+        if self.alerts_api == Api::Graph {
+            return self.alerts_of_incident_of_graph(incident, call).await;
+        }
         let path = format!("/alerts?$filter={}&$top={PAGE}", encoded(&format!("incidentId eq {incident}")));
         let decode = |body: &[u8]| wire::read_list(body, wire::alert);
         let listed = self.get("GET alerts", &path, call, decode).await?;
@@ -187,6 +221,9 @@ impl Reader {
 
     /// The comments on an alert, as texts. [`ApiError::NotFound`] where there is no such alert.
     pub async fn comments_on(&self, id: &AlertId, call: Call) -> Result<Vec<String>, ApiError> {
+        if self.alerts_api == Api::Graph {
+            return self.comments_of_graph(id, call).await;
+        }
         let path = format!("/alerts/{}", encoded(id.as_str()));
         self.get_surely("GET alert", &path, call, |body| wire::read_one(body, wire::comments)).await
     }
@@ -211,7 +248,8 @@ mod tests {
                 serde_json::json!({"id": format!("a{index}"), "lastUpdateTime": at(*nanos).to_string()});
             wire::alert(&value).unwrap()
         });
-        AlertPage { alerts: alerts.collect(), unreadable: vec![], full, returned: stamps.len() }
+        let returned = stamps.len();
+        AlertPage { alerts: alerts.collect(), unreadable: vec![], full, returned, ordered: true }
     }
 
     fn check(window: (i128, i128), stamps: &[i128], expected: Next) {
@@ -237,6 +275,15 @@ mod tests {
     fn any_other_order_halves_the_window() {
         check((0, 1_000), &[900, 100], Next::Halves(window(0, 500), window(500, 1_000)));
         check((0, 300), &[200, 100], Next::Halves(window(0, 100), window(100, 300)));
+    }
+
+    #[test]
+    fn stamps_that_ascend_without_having_been_asked_to_prove_nothing() {
+        let unordered = |stamps| AlertPage { ordered: false, ..page(stamps, true) };
+        let halves = Next::Halves(window(0, 500), window(500, 1_000));
+        assert_eq!(after(window(0, 1_000), &unordered(&[700, 700])), halves);
+        assert_eq!(after(window(0, 1_000), &unordered(&[600, 700])), halves);
+        assert_eq!(after(window(0, 1_000), &unordered(&[0, 0])), Next::WithinTick(window(0, 100)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Each function is what a call does with its answer, and nothing else; the steps go through [`crate::Reader`].
 
-use crate::{ApiError, Listed, Unreadable, send, wire};
+use crate::{ApiError, HuntAnswer, HuntError, Listed, Row, Unreadable, hunting, send, wire};
 use credentials::AccessToken;
 use jiff::{SignedDuration, Timestamp};
 use model::{Alert, Device, MachineAction};
@@ -16,6 +16,36 @@ pub fn alert(body: &[u8]) -> Result<Alert, Unreadable> {
 /// A body that is a list of alerts.
 pub fn alerts(body: &[u8]) -> Result<Listed<Alert>, Unreadable> {
     wire::read_list(body, wire::alert)
+}
+
+/// A body that is one alert of Graph's.
+pub fn graph_alert(body: &[u8]) -> Result<Alert, Unreadable> {
+    wire::read_one(body, wire::graph::alert)
+}
+
+/// A body that is a list of alerts of Graph's.
+pub fn graph_alerts(body: &[u8]) -> Result<Listed<Alert>, Unreadable> {
+    wire::read_list(body, wire::graph::alert)
+}
+
+/// A body that is an incident of Graph's with its alerts.
+pub fn graph_incident(body: &[u8]) -> Result<Vec<Alert>, Unreadable> {
+    wire::graph::alerts_of_incident(body)
+}
+
+/// A body that is the answer to a hunting query; its rows are given to `row`.
+pub fn hunt(body: &[u8], row: &mut dyn FnMut(Row)) -> Result<HuntAnswer, HuntError> {
+    hunting::read(body, row)
+}
+
+/// What an answer with a status other than 2xx to a hunting query means. `token` is the one that was sent.
+pub fn hunt_failure(
+    status: StatusCode,
+    retry_after: Option<SignedDuration>,
+    body: &[u8],
+    token: &AccessToken,
+) -> HuntError {
+    hunting::judged(status, retry_after, body, token)
 }
 
 /// The comments of a body that is one alert.

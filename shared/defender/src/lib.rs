@@ -1,4 +1,5 @@
 //! The client of the Defender for Endpoint API: [`Reader`] for everyone, [`Responder`] for the one step that acts.
+//! Alerts and hunting can be asked for on Microsoft Graph instead, by a setting; whoever calls does not see which.
 //!
 //! The client retries reads, within a budget that the caller gives, and never an effect. It decides nothing: it
 //! says what the service answered, and for a failed effect whether the service may have acted.
@@ -8,6 +9,7 @@ mod alerts;
 pub mod bodies;
 mod connect;
 mod error;
+mod graph_alerts;
 mod hunting;
 mod machines;
 mod pause;

@@ -3,7 +3,7 @@
 //! Nothing above this file sees HTTP; nothing below retries.
 
 use crate::{ApiError, Pause, Reached, error::Answer, wire::Unreadable};
-use credentials::{AccessToken, Calls, Tokens};
+use credentials::{AccessToken, Api, Calls, Tokens};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use model::one_line;
 use reqwest::{Client, Method, Response, StatusCode, header};
@@ -30,11 +30,13 @@ pub struct Call {
     pub budget: SignedDuration,
 }
 
-/// Sends requests of one app to one tenant's API.
+/// Sends requests of one app to one of the tenant's APIs.
 #[derive(Debug)]
 pub(crate) struct Transport {
     http: Client,
     base: String,
+    /// What each request prefers, in the header of that name.
+    prefers: Option<&'static str>,
     tokens: Arc<Tokens>,
     calls: Calls,
     /// How many seconds the service's clock was ahead of the caller's by its last answer.
@@ -50,95 +52,183 @@ pub(crate) struct Request<'a> {
     /// The name under which calls are counted, such as `GET alerts`.
     pub(crate) route: &'static str,
     pub(crate) method: Method,
-    /// Below `/api`, with the query.
+    /// Below the API's address, with the query.
     pub(crate) path: &'a str,
     pub(crate) body: Option<String>,
 }
 
+/// An answer, good or not.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<SignedDuration>,
+    ahead: Option<SignedDuration>,
+    is_json: bool,
+    /// Empty where the body of a bad answer could not be read.
+    pub(crate) body: Vec<u8>,
+    /// The token that was sent, which the answer may echo.
+    pub(crate) token: AccessToken,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// It did not come within the time that the call had.
+    TimedOut(ApiError),
+    /// It is larger than so many bytes, and was not read further.
+    TooLarge(usize),
+    Otherwise(ApiError),
+}
+
+impl From<Lost> for ApiError {
+    fn from(lost: Lost) -> ApiError {
+        match lost {
+            Lost::TimedOut(error) | Lost::Otherwise(error) => error,
+            Lost::TooLarge(most) => {
+                let why = format!("the answer is larger than {most} bytes");
+                ApiError::Unavailable { why, reached: Reached::Yes }
+            }
+        }
+    }
+}
+
+impl Heard {
+    /// The body of a good answer.
+    pub(crate) fn good(self) -> Result<Vec<u8>, ApiError> {
+        if !self.status.is_success() {
+            return Err(failure(self.status, self.retry_after, &self.body, &self.token));
+        }
+        if !self.is_json && !self.body.is_empty() {
+            let why = "the answer is not JSON (is a proxy in between?)".to_owned();
+            return Err(ApiError::Unavailable { why, reached: Reached::Maybe });
+        }
+        Ok(self.body)
+    }
+}
+
 impl Transport {
-    pub(crate) fn new(http: Client, api: &str, tokens: Arc<Tokens>, calls: Calls) -> Transport {
-        let ahead = AtomicI64::new(UNHEARD);
-        Transport { http, base: format!("{api}/api"), tokens, calls, ahead }
+    /// `base`: the API's whole address, such as `https://api.security.microsoft.com/api`.
+    pub(crate) fn new(
+        http: Client,
+        base: String,
+        prefers: Option<&'static str>,
+        tokens: Arc<Tokens>,
+        calls: Calls,
+    ) -> Transport {
+        Transport { http, base, prefers, tokens, calls, ahead: AtomicI64::new(UNHEARD) }
+    }
+
+    /// The path, with the query, of a link to this API; none for a link to anywhere else.
+    pub(crate) fn path_of<'l>(&self, link: &'l str) -> Option<&'l str> {
+        link.strip_prefix(&self.base).filter(|path| path.starts_with('/'))
     }
 
     pub(crate) async fn token(&self, now: Timestamp) -> Result<AccessToken, ApiError> {
         self.tokens.token(now).await.map_err(|error| ApiError::from_token(&error, now))
     }
 
-    /// The body of a good answer. A rejected token is dropped and one more asked for, once: a 401 means that
-    /// the service has not looked at the request.
+    /// The body of a good answer, up to [`MAX_BODY`].
     pub(crate) async fn send(
         &self,
         request: &Request<'_>,
         now: Timestamp,
         timeout: Duration,
     ) -> Result<Vec<u8>, ApiError> {
-        let token = self.token(now).await?;
-        match self.send_with(&token, request, now, timeout).await {
-            Err(ApiError::Unauthorized { .. }) => {
-                self.tokens.drop_token(&token).await;
-                let token = self.token(now).await?;
-                self.send_with(&token, request, now, timeout).await
-            }
-            answer => answer,
+        let heard = self.exchange(request, now, timeout, MAX_BODY).await?;
+        if let Some(ahead) = heard.ahead {
+            self.ahead.store(ahead.as_secs(), Ordering::Relaxed);
         }
+        heard.good()
     }
 
-    async fn send_with(
+    /// The answer, whatever it says, of at most `most` bytes. A rejected token is dropped and one more asked for, once: a
+    /// 401 means that the service has not looked at the request.
+    pub(crate) async fn exchange(
         &self,
-        token: &AccessToken,
         request: &Request<'_>,
         now: Timestamp,
         timeout: Duration,
-    ) -> Result<Vec<u8>, ApiError> {
+        most: usize,
+    ) -> Result<Heard, Lost> {
+        let token = self.token(now).await.map_err(Lost::Otherwise)?;
+        let heard = self.exchange_with(token, request, now, timeout, most).await?;
+        if heard.status != StatusCode::UNAUTHORIZED {
+            return Ok(heard);
+        }
+        self.tokens.drop_token(&heard.token).await;
+        let token = self.token(now).await.map_err(Lost::Otherwise)?;
+        self.exchange_with(token, request, now, timeout, most).await
+    }
+
+    async fn exchange_with(
+        &self,
+        token: AccessToken,
+        request: &Request<'_>,
+        now: Timestamp,
+        timeout: Duration,
+        most: usize,
+    ) -> Result<Heard, Lost> {
         let url = format!("{}{}", self.base, request.path);
-        let unusable =
-            || ApiError::Unavailable { why: "the token is not one".to_owned(), reached: Reached::No };
+        let unusable = || {
+            Lost::Otherwise(ApiError::Unavailable {
+                why: "the token is not one".to_owned(),
+                reached: Reached::No,
+            })
+        };
         let mut builder = self
             .http
             .request(request.method.clone(), url)
             .timeout(timeout)
             .header(header::AUTHORIZATION, token.header().ok_or_else(unusable)?)
             .header(header::ACCEPT, "application/json");
+        if let Some(prefers) = self.prefers {
+            builder = builder.header("Prefer", prefers);
+        }
         if let Some(body) = &request.body {
-            builder = builder.header(header::CONTENT_TYPE, "application/json").body(body.clone());
+            // Graph wants to be told of what is not ASCII. Source: Microsoft's "runHuntingQuery" page.
+            let kind = if body.is_ascii() { "application/json" } else { "application/json; charset=utf-8" };
+            builder = builder.header(header::CONTENT_TYPE, kind).body(body.clone());
         }
         self.calls.one(request.route);
-        let response = builder.send().await.map_err(|error| broken(&error))?;
+        let response = builder.send().await.map_err(|error| lost(&error))?;
         let status = response.status();
         let retry_after = retry_after(&response, now);
-        if let Some(ahead) = ahead(&response, now) {
-            self.ahead.store(ahead.as_secs(), Ordering::Relaxed);
-        }
+        let ahead = ahead(&response, now);
         let is_json = response
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
-        let body = read(response).await;
-        if status.is_success() {
-            let body = body?;
-            if !is_json && !body.is_empty() {
-                let why = "the answer is not JSON (is a proxy in between?)".to_owned();
-                return Err(ApiError::Unavailable { why, reached: Reached::Maybe });
-            }
-            return Ok(body);
-        }
-        Err(failure(status, retry_after, &body.unwrap_or_default(), token))
+        let body = read(response, most).await;
+        let body = if status.is_success() { body? } else { body.unwrap_or_default() };
+        Ok(Heard { status, retry_after, ahead, is_json, body, token })
+    }
+
+    /// By how many seconds the service's clock was ahead at the last answer.
+    fn ahead(&self) -> Option<SignedDuration> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != UNHEARD).then(|| SignedDuration::from_secs(ahead))
     }
 }
 
-/// The whole body, up to [`MAX_BODY`].
-async fn read(mut response: Response) -> Result<Vec<u8>, ApiError> {
+/// The whole body, if it is of at most `most` bytes. Of a larger one no more is read than that.
+async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Lost> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            let why = format!("the answer is larger than {MAX_BODY} bytes");
-            return Err(ApiError::Unavailable { why, reached: Reached::Yes });
+    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+        if body.len() + chunk.len() > most {
+            return Err(Lost::TooLarge(most));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+fn lost(error: &reqwest::Error) -> Lost {
+    if error.is_timeout() && !error.is_connect() {
+        Lost::TimedOut(broken(error))
+    } else {
+        Lost::Otherwise(broken(error))
+    }
 }
 
 /// A transport error. Only a connection that was never made is known not to have reached the service.
@@ -157,13 +247,19 @@ fn broken(error: &reqwest::Error) -> ApiError {
 }
 
 /// What a status other than 2xx means. Judged by status, never by text: 429 comes with the code `429` or
-/// `TooManyRequests`, and messages may change. Words that repeat the token are withheld.
+/// `TooManyRequests`, and messages may change.
 pub(crate) fn failure(
     status: StatusCode,
     retry_after: Option<SignedDuration>,
     body: &[u8],
     token: &AccessToken,
 ) -> ApiError {
+    failure_of(said(status, body, token), retry_after)
+}
+
+/// What the service says with a status other than 2xx, in the shape of either API. Words that repeat the token are
+/// withheld.
+pub(crate) fn said(status: StatusCode, body: &[u8], token: &AccessToken) -> Answer {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Body {
@@ -175,6 +271,8 @@ pub(crate) fn failure(
         code: String,
         message: String,
         target: String,
+        #[serde(rename = "innerError")]
+        of_graph: serde_json::Value,
     }
     let inner = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
     let words = |text: &str, max_chars: usize| {
@@ -185,29 +283,29 @@ pub(crate) fn failure(
             one_line(text, max_chars)
         }
     };
-    let answer = Answer {
+    let request_id = inner.of_graph.get("request-id").and_then(|id| id.as_str()).unwrap_or_default();
+    let target = if inner.target.is_empty() { request_id } else { &inner.target };
+    Answer {
         status: status.as_u16(),
         code: words(&inner.code, 60),
         message: words(&inner.message, 300),
-        target: words(&inner.target, 60),
-    };
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => {
+        target: words(target, 60),
+    }
+}
+
+pub(crate) fn failure_of(answer: Answer, retry_after: Option<SignedDuration>) -> ApiError {
+    match answer.status {
+        429 => {
             let default = SignedDuration::from_secs(60);
             ApiError::RateLimited { retry_after: retry_after.unwrap_or(default) }
         }
-        StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
+        401 => ApiError::Unauthorized {
             why: format!("the token was rejected ({answer})"),
             retry_after: SignedDuration::from_secs(60),
         },
-        StatusCode::FORBIDDEN => ApiError::Forbidden(answer),
-        StatusCode::NOT_FOUND => ApiError::NotFound(answer),
-        StatusCode::REQUEST_TIMEOUT => {
-            ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe }
-        }
-        status if status.is_server_error() => {
-            ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe }
-        }
+        403 => ApiError::Forbidden(answer),
+        404 => ApiError::NotFound(answer),
+        408 | 500..=599 => ApiError::Unavailable { why: answer.to_string(), reached: Reached::Maybe },
         _ => ApiError::BadRequest(answer),
     }
 }
@@ -235,10 +333,15 @@ pub(crate) fn wait(value: &str, now: Timestamp) -> Option<SignedDuration> {
     Some(wait.clamp(SignedDuration::ZERO, SignedDuration::from_hours(24)))
 }
 
-/// Reads from a tenant. Every read is retried within the caller's budget where that can help.
+/// Reads from a tenant. Every read is retried within the caller's budget where that can help; a hunt is not.
 #[derive(Debug, Clone)]
 pub struct Reader {
     transport: Arc<Transport>,
+    graph: Arc<Transport>,
+    /// Where alerts are read.
+    pub(crate) alerts_api: Api,
+    /// Where hunting queries are run.
+    pub(crate) hunting_api: Api,
     pause: Arc<dyn Pause>,
     /// Whether the service has refused to order alerts; then it is not asked to any more.
     pub(crate) refuses_order: Arc<AtomicBool>,
@@ -246,8 +349,23 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(transport: Transport, pause: Arc<dyn Pause>) -> Reader {
-        Reader { transport: Arc::new(transport), pause, refuses_order: Arc::default(), tries: MAX_TRIES }
+    /// A reader of Defender's API and of Graph.
+    pub(crate) fn new(
+        defender: Transport,
+        graph: Transport,
+        alerts_api: Api,
+        hunting_api: Api,
+        pause: Arc<dyn Pause>,
+    ) -> Reader {
+        Reader {
+            transport: Arc::new(defender),
+            graph: Arc::new(graph),
+            alerts_api,
+            hunting_api,
+            pause,
+            refuses_order: Arc::default(),
+            tries: MAX_TRIES,
+        }
     }
 
     /// The same, but nothing is tried again: for what is asked beside a read that has just been tried often enough.
@@ -256,16 +374,33 @@ impl Reader {
         Reader { tries: 1, ..self.clone() }
     }
 
-    /// By how much the service's clock was ahead of the caller's `now` at the last answer, in whole seconds. The time
-    /// that a call waits stands in it. None before an answer that says the time.
-    pub fn service_ahead(&self) -> Option<SignedDuration> {
-        let ahead = self.transport.ahead.load(Ordering::Relaxed);
-        (ahead != UNHEARD).then(|| SignedDuration::from_secs(ahead))
+    /// The same, but Graph is asked.
+    pub(crate) fn on_graph(&self) -> Reader {
+        Reader { transport: self.graph.clone(), ..self.clone() }
     }
 
-    /// The application roles that the app has been granted, from a token; none where the token does not say.
+    pub(crate) fn transport(&self, api: Api) -> &Transport {
+        match api {
+            Api::Defender => &self.transport,
+            Api::Graph => &self.graph,
+        }
+    }
+
+    /// By how much the service's clock was ahead of the caller's `now` at the last answer of the API that has the alerts, in
+    /// whole seconds. The time that a call waits stands in it, but a hunt's. None before an answer that says the time.
+    pub fn service_ahead(&self) -> Option<SignedDuration> {
+        self.transport(self.alerts_api).ahead()
+    }
+
+    /// The application roles for Defender's API that the app has been granted, from a token; none where the token does
+    /// not say.
     pub async fn roles(&self, call: Call) -> Result<Option<Vec<String>>, ApiError> {
-        Ok(self.transport.token(call.now).await?.roles())
+        Ok(self.transport(Api::Defender).token(call.now).await?.roles())
+    }
+
+    /// Like [`Reader::roles`], for Microsoft Graph.
+    pub async fn graph_roles(&self, call: Call) -> Result<Option<Vec<String>>, ApiError> {
+        Ok(self.transport(Api::Graph).token(call.now).await?.roles())
     }
 
     /// Like [`Reader::get`], but a 404 is asked for once more before it is believed: the service is reported to
@@ -286,7 +421,7 @@ impl Reader {
         }
     }
 
-    /// GETs a path below `/api` and reads its body with `decode`.
+    /// GETs a path below the API's address and reads its body with `decode`.
     pub(crate) async fn get<T>(
         &self,
         route: &'static str,

@@ -5,6 +5,8 @@
 //! Property names and types: Microsoft's pages "Alert", "Machine" and "`MachineAction` resource type", and where
 //! those contradict their own examples, both forms.
 
+pub(crate) mod graph;
+
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use model::{Alert, Device, DeviceRef, Evidence, MachineAction, User, one_line};
 use serde::Deserialize;
@@ -23,7 +25,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    fn new(path: impl Into<String>, why: impl Into<String>) -> Unreadable {
+    pub(crate) fn new(path: impl Into<String>, why: impl Into<String>) -> Unreadable {
         Unreadable { path: path.into(), why: why.into(), record: String::new() }
     }
 }
@@ -34,6 +36,7 @@ pub struct Listed<T> {
     pub records: Vec<T>,
     pub unreadable: Vec<Unreadable>,
     pub has_next_link: bool,
+    pub(crate) next_link: Option<String>,
 }
 
 impl<T> Listed<T> {
@@ -61,10 +64,12 @@ pub(crate) fn read_list<T>(
         true => Unreadable::new("value", "the body is not an object with one list of that name"),
         false => Unreadable::new("value", one_line(&error.to_string(), 160)),
     })?;
+    let next_link = body.next_link.filter(|link| link.get().starts_with('"'));
     let mut listed = Listed {
         records: Vec::with_capacity(body.value.len()),
         unreadable: Vec::new(),
-        has_next_link: body.next_link.is_some_and(|link| link.get().starts_with('"')),
+        has_next_link: next_link.is_some(),
+        next_link: next_link.and_then(|link| serde_json::from_str(link.get()).ok()),
     };
     for (index, raw) in body.value.iter().enumerate() {
         match parse(raw.get()).and_then(|value| read(&value)) {
@@ -87,7 +92,8 @@ pub(crate) fn read_one<T>(
     read(&parse(&String::from_utf8_lossy(body))?)
 }
 
-fn parse(text: &str) -> Result<Value, Unreadable> {
+/// Reads JSON, also such as stops a strict reader.
+pub(crate) fn parse(text: &str) -> Result<Value, Unreadable> {
     serde_json::from_str(text)
         .or_else(|error| serde_json::from_str(&readable(text)).map_err(|_| error))
         .map_err(|error| Unreadable::new("", one_line(&error.to_string(), 160)))

@@ -346,6 +346,10 @@ pub enum Topic {
     HuntCrowded {
         hunt: String,
     },
+    /// Defender was to make an alert of what a hunt has found, and did not, or it is not known whether it did.
+    HuntNotMade {
+        hunt: String,
+    },
 }
 
 #[cfg(test)]
@@ -505,6 +509,7 @@ mod tests {
             Topic::HuntBroken { hunt: "h".into() },
             Topic::HuntOverdue { hunt: "h".into() },
             Topic::HuntCrowded { hunt: "h".into() },
+            Topic::HuntNotMade { hunt: "h".into() },
         ] {
             survives(Notice { topic, device: None, device_name: None, facts: vec![], table: None });
         }

@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Everything that has attributes, by its path.
-const RECORDS: [&str; 5] = ["resource", "resource.user", "resource.evidence", "resource.device", "context"];
+const RECORDS: [&str; 6] =
+    ["resource", "resource.hunt", "resource.user", "resource.evidence", "resource.device", "context"];
 
 /// The paths of all attributes that policies name or ask to be there, such as `resource.device.class`, with the records
 /// on the way to them.

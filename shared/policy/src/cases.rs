@@ -12,7 +12,7 @@ use crate::{
     AssetList, Case, Playbook, Problems, Rule, Surroundings,
     assets::{Upkeep, lists},
     decide::decide,
-    problems::{Source, read_file},
+    problems::{Source, files, read_file},
     section::{Reader, Section, table},
 };
 use jiff::Timestamp;
@@ -231,23 +231,4 @@ impl Playbook {
 fn or_none<'t>(words: impl Iterator<Item = &'t str>, between: &str) -> String {
     let words: Vec<&str> = words.collect();
     if words.is_empty() { "none".to_owned() } else { words.join(between) }
-}
-
-/// The names of the TOML files of a folder, sorted. A folder that is not there has none.
-fn files(folder: &Path) -> Result<Vec<String>, String> {
-    let cannot = |error| format!("cannot read `{}`: {error}", folder.display());
-    let mut names = Vec::new();
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
-        Err(error) => return Err(cannot(error)),
-    };
-    for entry in entries {
-        let name = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".toml") {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }

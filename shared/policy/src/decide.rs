@@ -70,6 +70,7 @@ fn decide_by(
         own.extend(doubts(case));
     }
     own.extend(conflict.filter(|_| acts));
+    own.extend(hunt_doubt(case.alert).filter(|_| said.answer == Answer::Isolate));
     let of_lists = if acts { overdue(lists, case) } else { Vec::new() };
     let (guarantees, of_guarantees) = guaranteed(playbook, said.answer, put);
     let doubts = [own, of_lists.clone(), of_guarantees.clone()].concat();
@@ -241,6 +242,16 @@ fn severity_doubts(alert: &Alert) -> Vec<String> {
         Some(_) => None,
     };
     doubt.into_iter().collect()
+}
+
+/// A row cuts off a device only where its hunt says so, whatever the policies say.
+fn hunt_doubt(alert: &Alert) -> Option<String> {
+    let hunt = alert.hunted.as_ref().filter(|hunted| !hunted.may_isolate)?;
+    let name = one_line(&hunt.hunt, 60);
+    Some(format!(
+        "the hunt `{name}` does not say that its rows may cut off a device: set `may_isolate = true` in hunts/{name}.toml, or \
+         have the policy ask a person"
+    ))
 }
 
 /// A status or a classification that is not understood may be one that forbids acting.

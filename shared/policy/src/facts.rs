@@ -5,7 +5,7 @@
 use crate::{AssetList, Case, assets::listed};
 use cedar_policy::{Context, RestrictedExpression as Value};
 use jiff::{SignedDuration, Timestamp, Zoned, civil::Weekday, tz::TimeZone};
-use model::{Alert, Device, Input, Mode, Severity, one_line};
+use model::{Alert, Device, Hunted, Input, Mode, Severity, one_line};
 use std::collections::{BTreeSet, HashMap};
 
 /// What the policies may know.
@@ -76,6 +76,9 @@ impl<'a> Facts<'a> {
     pub(crate) fn alert(&self) -> Result<HashMap<String, Value>, String> {
         let mut pairs = present(self.about_alert());
         pairs.insert("evidence".to_owned(), record(self.about_evidence())?);
+        if let Some(hunted) = &self.case.alert.hunted {
+            pairs.insert("hunt".to_owned(), record(about_hunt(hunted))?);
+        }
         if let Some(user) = &self.case.alert.user {
             pairs.insert("user".to_owned(), record(about_user(user))?);
         }
@@ -85,14 +88,20 @@ impl<'a> Facts<'a> {
         Ok(pairs)
     }
 
-    /// What is asked for, by its path, in the order of the schema. A user or device that is not known stands for all that
-    /// would be asked of it.
+    /// What is asked for, by its path, in the order of the schema. A hunt, user or device that there is not stands for all
+    /// that would be asked of it.
     pub(crate) fn inputs(&self, asks_for: &dyn Fn(&str) -> bool) -> Vec<Input> {
         let known = &self.case.surroundings;
-        let alert = Origin { source: "Defender's alert", read_at: known.alert_read };
+        let hunted = self.case.alert.hunted.as_ref();
+        let alert_source = if hunted.is_some() { "the hunt's row" } else { "Defender's alert" };
+        let alert = Origin { source: alert_source, read_at: known.alert_read };
         let device = Origin { source: "Defender's device", read_at: known.device_read };
         let mut all: Vec<(&str, Fact, Origin)> = Vec::new();
         all.extend(self.about_alert().into_iter().map(|fact| ("resource", fact, alert)));
+        match hunted {
+            Some(hunted) => all.extend(about_hunt(hunted).map(|fact| ("resource.hunt", fact, alert))),
+            None => all.push(("resource", Fact::text("hunt", None), alert)),
+        }
         let evidence = self.about_evidence().into_iter();
         all.extend(evidence.map(|fact| ("resource.evidence", fact, alert)));
         match &self.case.alert.user {
@@ -251,10 +260,15 @@ fn about_user(user: &model::User) -> [Fact; 2] {
     [Fact::text("name", Some(&user.name.to_lowercase())), Fact::text("domain", domain.as_deref())]
 }
 
+fn about_hunt(hunted: &Hunted) -> [Fact; 2] {
+    [Fact::text("name", Some(&hunted.hunt)), Fact::flag("mayIsolate", Some(hunted.may_isolate))]
+}
+
 /// Whose word it is, where that is not what it stands with.
 fn source_of(of: &str, name: &str) -> Option<&'static str> {
     match (of, name) {
         (_, "listed" | "usersListed") => Some("assets.toml"),
+        ("resource.hunt", _) => Some("the hunt's file"),
         (_, "firstSeenObserving" | "readAt") => Some("Cordon's state"),
         ("context", "isolationsLastHour" | "isolationsLastDay" | "openIsolation") => Some("Cordon's state"),
         ("context", "actWithin" | "mode") => Some("playbook and environment"),

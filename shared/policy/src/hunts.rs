@@ -3,8 +3,13 @@
 //! What a file says is checked here, the query's KQL is not: only the service can do that. When a hunt is due and what it has
 //! read already is `hunt`'s business.
 
-use crate::Problems;
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+mod kql;
+mod read;
+mod schedule;
+mod template;
+
+use crate::{Problems, problems::files};
+use jiff::{SignedDuration, Timestamp};
 use model::Severity;
 use std::{collections::BTreeMap, path::Path};
 
@@ -66,9 +71,11 @@ pub enum Schedule {
 }
 
 /// Five fields: minute, hour, day of the month, month, day of the week.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Cron {
+    /// As it stands in the file.
     pub text: String,
+    parsed: schedule::Parsed,
 }
 
 /// What a row leads to.
@@ -151,7 +158,7 @@ pub struct DefenderAlert {
 /// A text with columns in it: `{FileName} was started on {DeviceName}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    text: String,
+    parts: Vec<template::Part>,
 }
 
 /// The window of time that a run asks for: `from` is in it, `to` is not.
@@ -164,41 +171,109 @@ pub struct Span {
 impl Hunt {
     /// Reads every file of the folder `hunts` of a playbook, by name. No such folder: no hunts.
     pub fn read_all(playbook: &Path) -> Result<Vec<Hunt>, Problems> {
-        let _ = playbook;
-        Ok(Vec::new())
+        let folder = playbook.join(HUNTS);
+        let (mut hunts, mut problems) = (Vec::new(), Vec::new());
+        match files(&folder) {
+            Ok(files) => {
+                for file in files {
+                    hunts.extend(read::file(&folder, &file, &mut problems));
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+        if problems.is_empty() { Ok(hunts) } else { Err(Problems::new(problems)) }
+    }
+
+    /// Reads the text of one file, such as that of `hunts/lsass-dump.toml` with the name `lsass-dump`. A query in a file of its
+    /// own cannot be read this way.
+    pub fn parse(name: &str, text: &str) -> Result<Hunt, Problems> {
+        let mut problems = Vec::new();
+        let hunt = read::hunt(None, &format!("{name}.toml"), text, &mut problems);
+        match hunt {
+            Some(hunt) if problems.is_empty() => Ok(hunt),
+            Some(_) | None => Err(Problems::new(problems)),
+        }
     }
 
     /// The query for a window: `CordonFrom` and `CordonTo`, the parameters, and, where the query names it,
     /// `CordonAssets` (a table of `List`, `Kind`, `Value`: what stands in assets.toml), each as a `let` before it.
+    /// `Kind` is `device`, `group`, `tag` or `user`.
     pub fn asks(&self, span: Span, lists: &[crate::AssetList]) -> String {
-        let _ = (span, lists);
-        self.query.clone()
+        kql::before(&self.query, span, self.parameters.iter(), lists) + &self.query
     }
 
-    /// The columns without which a row says nothing to this hunt.
+    /// The columns without which a row says nothing to this hunt: of `AdditionalFields.Key` the first part. Each once. What
+    /// is only shown (title, user, evidence) may be missing.
     pub fn needs(&self) -> Vec<&str> {
-        Vec::new()
+        let mut all: Vec<&str> = self.identity.iter().map(String::as_str).collect();
+        match &self.outcome {
+            Outcome::Alert(alert) => {
+                all.extend([alert.device.as_str(), alert.time.as_str()]);
+                if let SeverityOf::Column(column) = &alert.severity {
+                    all.push(column);
+                }
+            }
+            Outcome::Table => {}
+            Outcome::DefenderAlert(_) => all.extend(DefenderAlert::COLUMNS),
+        }
+        let mut needed = Vec::new();
+        for column in all {
+            let column = column.split('.').next().unwrap_or(column);
+            if !needed.contains(&column) {
+                needed.push(column);
+            }
+        }
+        needed
     }
 }
 
-impl Schedule {
-    /// The first time after `after` at which a hunt of this name is due.
-    pub fn next(&self, name: &str, after: Timestamp, zone: &TimeZone) -> Timestamp {
-        let _ = (name, zone);
-        after
-    }
-
-    /// How long it is at most from one run to the next, for telling when one is overdue.
-    pub fn longest(&self, after: Timestamp, zone: &TimeZone) -> SignedDuration {
-        let _ = (after, zone);
-        SignedDuration::ZERO
-    }
+impl DefenderAlert {
+    /// The columns by which Defender finds the event, whatever the hunt says. Microsoft's page "Create alert API".
+    pub const COLUMNS: [&'static str; 3] = ["Timestamp", "ReportId", "DeviceId"];
 }
 
-impl Template {
-    /// The text with the columns' values; what a row lacks is `?`. One line, at most 300 characters.
-    pub fn of(&self, column: impl Fn(&str) -> Option<String>) -> String {
-        let _ = column;
-        self.text.clone()
+impl EvidenceField {
+    /// As a hunt's file, and `model::Evidence`, name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EvidenceField::Sha1 => "sha1",
+            EvidenceField::Sha256 => "sha256",
+            EvidenceField::FileName => "file_name",
+            EvidenceField::Folder => "folder",
+            EvidenceField::ProcessId => "process_id",
+            EvidenceField::CommandLine => "command_line",
+            EvidenceField::ParentFileName => "parent_file_name",
+            EvidenceField::IpAddress => "ip_address",
+            EvidenceField::Url => "url",
+            EvidenceField::RegistryKey => "registry_key",
+            EvidenceField::RegistryValue => "registry_value",
+            EvidenceField::AccountName => "account_name",
+            EvidenceField::AccountDomain => "account_domain",
+            EvidenceField::UserSid => "user_sid",
+            EvidenceField::UserPrincipalName => "user_principal_name",
+        }
     }
+
+    const ALL: [EvidenceField; 15] = [
+        EvidenceField::Sha1,
+        EvidenceField::Sha256,
+        EvidenceField::FileName,
+        EvidenceField::Folder,
+        EvidenceField::ProcessId,
+        EvidenceField::CommandLine,
+        EvidenceField::ParentFileName,
+        EvidenceField::IpAddress,
+        EvidenceField::Url,
+        EvidenceField::RegistryKey,
+        EvidenceField::RegistryValue,
+        EvidenceField::AccountName,
+        EvidenceField::AccountDomain,
+        EvidenceField::UserSid,
+        EvidenceField::UserPrincipalName,
+    ];
+}
+
+/// A column's name, or one with the names of fields within it behind dots: `AdditionalFields.Key`.
+fn is_column(text: &str) -> bool {
+    text.split('.').all(kql::is_identifier)
 }

@@ -336,9 +336,10 @@ impl Words {
 
     /// Every attribute of this name, by its whole path.
     fn elsewhere(&self, word: &str) -> Vec<String> {
-        let places: [&[&str]; 5] = [
+        let places: [&[&str]; 6] = [
             &["resource"],
             &["resource", "device"],
+            &["resource", "hunt"],
             &["resource", "user"],
             &["resource", "evidence"],
             &["context"],

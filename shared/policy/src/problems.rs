@@ -41,6 +41,25 @@ pub(crate) fn read_file(folder: &Path, file: &str) -> Result<String, String> {
     std::fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
+/// The names of the TOML files of a folder, sorted. A folder that is not there has none.
+pub(crate) fn files(folder: &Path) -> Result<Vec<String>, String> {
+    let cannot = |error| format!("cannot read `{}`: {error}", folder.display());
+    let mut names = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+        Err(error) => return Err(cannot(error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".toml") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))

@@ -238,8 +238,16 @@ fn about_alert(alert: &Alert) -> Vec<Try> {
     }
     if alert.detection_source.as_deref() != Some(SOURCE) {
         let said = format!("the alert came from {SOURCE}");
-        let make = |known: &mut Known| known.alert.detection_source = Some(SOURCE.to_owned());
+        let make = |known: &mut Known| {
+            known.alert.detection_source = Some(SOURCE.to_owned());
+            known.alert.hunted = None;
+        };
         tries.push(change("source", said, make));
+    }
+    if alert.hunted.as_ref().is_some_and(|hunted| !hunted.may_isolate) {
+        tries.push(change("hunt", "the hunt said `may_isolate = true`", |known| {
+            known.alert.hunted.iter_mut().for_each(|hunted| hunted.may_isolate = true);
+        }));
     }
     tries
 }

@@ -14,10 +14,17 @@ pub struct HuntRow {
     pub digest: String,
     /// Everything before this time has been read and made known. None before the first run.
     pub cursor: Option<Timestamp>,
-    /// When it is due.
+    /// Nothing from before this time is ever asked for: where the first run began.
+    #[serde(default)]
+    pub floor: Option<Timestamp>,
+    /// What is still to be read of a window that was not read to its end; none where the next run takes a new one.
+    #[serde(default)]
+    pub left: Option<HuntLeft>,
+    /// When it is due. While a run is under way: when another may take over.
     pub next: Timestamp,
     /// Since when it has to have run: from here it is counted whether it is overdue.
     pub since: Timestamp,
+    /// The end of the last window that was read, and made known, whole.
     pub last_success: Option<Timestamp>,
     /// The last run that asked the service for anything.
     pub last: Option<HuntRun>,
@@ -30,6 +37,16 @@ pub struct HuntRow {
     /// Whether people were told that it finds more than one run makes known.
     #[serde(default)]
     pub crowded_told: bool,
+}
+
+/// The rest of a window. Its end stays what it was when the window was begun, so that what becomes visible meanwhile in the
+/// part that was read already is still within the overlap of the next window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HuntLeft {
+    pub from: Timestamp,
+    /// Where the part ends that is asked for next: more at once was too much.
+    pub first: Timestamp,
+    pub to: Timestamp,
 }
 
 /// One run of a hunt.

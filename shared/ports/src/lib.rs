@@ -23,7 +23,7 @@ pub mod conformance;
 pub use brakes::{Brakes, Breaker, Gate, Raised, Said, Spent, ToldGate, Wish};
 pub use claims::{ClaimError, Claims, News, Permit};
 pub use dispatch::{Disposition, Settled, dispatch, settle};
-pub use hunting::{HuntRest, HuntRow, HuntRun, HuntSeen, HuntTrouble};
+pub use hunting::{HuntLeft, HuntRest, HuntRow, HuntRun, HuntSeen, HuntTrouble};
 pub use ledger::{
     Acted, Claim, CutOff, Ending, Event, Impossible, KnownAction, Moved, NewClaim, OpenEffect, Order,
 };

@@ -271,13 +271,17 @@ impl CaseRow {
         Ok(writes)
     }
 
-    /// The order to write on the alert how the effect stands; the same state is never written twice.
+    /// The order to write on the alert how the effect stands; the same state is never written twice. None for what a hunt
+    /// has found: Defender has no such alert.
     pub fn report(
         &self,
         tenant: &TenantId,
         trace: &str,
         now: Timestamp,
     ) -> Option<Envelope<EffectRequested>> {
+        if self.last.alert.hunted.is_some() {
+            return None;
+        }
         let (claim, state, device) = (self.last.claim.as_ref()?, self.last.state?, self.about.as_ref()?);
         let effect = self.last.effect.word();
         let mark = format!("[cordon:{claim}:{state}]");

@@ -90,8 +90,8 @@ impl Input {
     /// could not be what they are for an ordinary alert.
     pub(crate) fn shown(&self, asked: &[&Policy], telling: &BTreeSet<String>) -> Example {
         let asked = policy::asked_for(asked.iter().copied());
-        let missing: Vec<&str> =
-            ["resource.device", "resource.user"].into_iter().filter(|of| self.value(of).is_none()).collect();
+        let records = ["resource.device", "resource.hunt", "resource.user"];
+        let missing: Vec<&str> = records.into_iter().filter(|of| self.value(of).is_none()).collect();
         let mut attributes = Vec::new();
         for (of, names) in words::ATTRIBUTES {
             // What a device that is absent would have said is not worth a line each.

@@ -1,7 +1,7 @@
 //! The vocabulary: every attribute in the order of the schema.
 
 /// Every attribute that has a value of its own, by its path, in the order in which the schema names them.
-pub(crate) const ATTRIBUTES: [(&str, &[&str]); 5] = [
+pub(crate) const ATTRIBUTES: [(&str, &[&str]); 6] = [
     (
         "resource",
         &[
@@ -29,6 +29,7 @@ pub(crate) const ATTRIBUTES: [(&str, &[&str]); 5] = [
             "usersListed",
         ],
     ),
+    ("resource.hunt", &["name", "mayIsolate"]),
     ("resource.user", &["name", "domain"]),
     (
         "resource.evidence",
@@ -102,7 +103,7 @@ mod tests {
             ("context", "type Circumstances = {"),
         ] {
             let named = named_in_schema(header);
-            let records = ["user", "evidence", "device"];
+            let records = ["hunt", "user", "evidence", "device"];
             let plain: Vec<&str> = named
                 .iter()
                 .map(String::as_str)

@@ -10,7 +10,11 @@
 
 mod actions;
 mod api;
+mod create;
 mod faults;
+mod graph;
+mod hunting;
+mod shipped;
 mod token;
 mod updates;
 
@@ -23,6 +27,7 @@ use simulator::{Alert, DEFAULT_CLIENT, DEFAULT_SECRET, DEFAULT_TENANT, Machine, 
 const PC: &str = "0123456789abcdef0123456789abcdef01234567";
 const SERVER: &str = "fedcba9876543210fedcba9876543210fedcba98";
 const SCOPE: &str = "https://api.securitycenter.microsoft.com/.default";
+const GRAPH_SCOPE: &str = "https://graph.microsoft.com/.default";
 
 fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
@@ -60,7 +65,16 @@ impl Client {
     }
 
     async fn of_app(simulator: &Simulator, client_id: &str, secret: &str) -> Client {
-        let (status, body) = sign_in(simulator, DEFAULT_TENANT, client_id, secret, SCOPE).await;
+        Client::with_scope(simulator, client_id, secret, SCOPE).await
+    }
+
+    /// With a token for Graph.
+    async fn of_graph(simulator: &Simulator) -> Client {
+        Client::with_scope(simulator, DEFAULT_CLIENT, DEFAULT_SECRET, GRAPH_SCOPE).await
+    }
+
+    async fn with_scope(simulator: &Simulator, client_id: &str, secret: &str, scope: &str) -> Client {
+        let (status, body) = sign_in(simulator, DEFAULT_TENANT, client_id, secret, scope).await;
         assert_eq!(status, 200, "{body}");
         Client {
             http: http(),

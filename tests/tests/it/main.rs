@@ -4,6 +4,7 @@
 
 mod by_hand;
 mod first;
+mod hunting;
 mod isolation;
 mod killed;
 mod killed_on_aws;

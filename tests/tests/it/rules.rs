@@ -80,7 +80,7 @@ fn sources() -> Vec<PathBuf> {
 #[test]
 fn dependencies_point_down() {
     let all = shipped_dependencies();
-    let allowed: [(&str, &[&str]); 17] = [
+    let allowed: [(&str, &[&str]); 18] = [
         ("model", &[]),
         ("ports", &["model"]),
         ("policy", &["model"]),
@@ -89,6 +89,7 @@ fn dependencies_point_down() {
         ("defender", &["credentials", "model"]),
         ("poll", &["credentials", "defender", "model", "ports"]),
         ("enrich", &["credentials", "defender", "model", "ports"]),
+        ("hunt", &["credentials", "defender", "model", "policy", "ports"]),
         ("track", &["credentials", "defender", "model", "ports"]),
         ("respond", &["credentials", "defender", "model", "policy", "ports"]),
         ("notify", &["credentials", "model", "policy", "ports"]),
@@ -99,6 +100,7 @@ fn dependencies_point_down() {
                 "credentials",
                 "defender",
                 "enrich",
+                "hunt",
                 "model",
                 "notify",
                 "policy",
@@ -116,6 +118,7 @@ fn dependencies_point_down() {
                 "credentials",
                 "defender",
                 "enrich",
+                "hunt",
                 "local",
                 "model",
                 "notify",
@@ -135,6 +138,7 @@ fn dependencies_point_down() {
                 "credentials",
                 "defender",
                 "enrich",
+                "hunt",
                 "local",
                 "model",
                 "notify",
@@ -160,7 +164,7 @@ fn dependencies_point_down() {
 fn the_aws_host_knows_no_step() {
     let aws = &dependencies(&[])["aws"];
     assert!(aws.contains("lambda_runtime"), "with the feature `lambda`: {aws:?}");
-    for above in ["defender", "poll", "enrich", "respond", "track", "notify", "local", "simulator"] {
+    for above in ["defender", "poll", "hunt", "enrich", "respond", "track", "notify", "local", "simulator"] {
         assert!(!aws.contains(above), "aws must not see {above}");
     }
 }
@@ -168,7 +172,7 @@ fn the_aws_host_knows_no_step() {
 #[test]
 fn no_step_links_a_host() {
     let all = shipped_dependencies();
-    for step in ["poll", "enrich", "respond", "track", "notify"] {
+    for step in ["poll", "hunt", "enrich", "respond", "track", "notify"] {
         for foreign in ["rusqlite", "libsqlite3-sys", "lambda_runtime", "aws-config", "clap", "hyper-tls"] {
             assert!(!all[step].contains(foreign), "{step} links {foreign}");
         }
@@ -192,7 +196,7 @@ fn tree(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn a_function_links_one_tls_stack_and_no_database() {
-    for function in ["poll", "enrich", "respond", "track", "notify"] {
+    for function in ["poll", "hunt", "enrich", "respond", "track", "notify"] {
         let tree = tree(function);
         let is_linked = |name: &str| tree.iter().any(|line| line.starts_with(&format!("{name} v")));
         assert!(is_linked("lambda_runtime") && is_linked("aws-sdk-sqs"), "{function}: {tree:?}");

@@ -5,7 +5,7 @@
 //! and at the very last lines of a long list. The headline, what to do, how to undo it and the links always
 //! stay, and a command is never cut: half of one would be another one.
 
-use crate::{evidence::Entry, letter::Letter, line::Line};
+use crate::{evidence::Entry, found::Found, letter::Letter, line::Line};
 use model::EffectState;
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ pub(super) struct Card<'a> {
     pub(super) chapters: Vec<(&'static str, Vec<Line>)>,
     /// Who and what, at a glance.
     pub(super) facts: Vec<(&'static str, String)>,
+    /// What a hunt has found, a line for each row.
+    pub(super) rows: Vec<String>,
     pub(super) evidence: Vec<String>,
     /// The label says where it leads: into the portal, and nowhere else.
     pub(super) links: &'a [(&'static str, String)],
@@ -40,6 +42,8 @@ pub(super) enum Tone {
 #[derive(Debug, Clone, Copy)]
 struct Amount {
     evidence: usize,
+    /// The most rows of what a hunt has found.
+    found: usize,
     /// Whether more is said than who and what.
     rows: bool,
     /// The most characters of a line.
@@ -49,12 +53,12 @@ struct Amount {
 }
 
 const AMOUNTS: [Amount; 6] = [
-    Amount { evidence: 5, rows: true, line: 400, lines: usize::MAX },
-    Amount { evidence: 0, rows: true, line: 400, lines: usize::MAX },
-    Amount { evidence: 0, rows: false, line: 400, lines: usize::MAX },
-    Amount { evidence: 0, rows: false, line: 120, lines: usize::MAX },
-    Amount { evidence: 0, rows: false, line: 60, lines: usize::MAX },
-    Amount { evidence: 0, rows: false, line: 60, lines: 8 },
+    Amount { evidence: 5, found: 10, rows: true, line: 400, lines: usize::MAX },
+    Amount { evidence: 0, found: 10, rows: true, line: 400, lines: usize::MAX },
+    Amount { evidence: 0, found: 10, rows: false, line: 400, lines: usize::MAX },
+    Amount { evidence: 0, found: 10, rows: false, line: 120, lines: usize::MAX },
+    Amount { evidence: 0, found: 10, rows: false, line: 60, lines: usize::MAX },
+    Amount { evidence: 0, found: 4, rows: false, line: 60, lines: 8 },
 ];
 
 /// The chapters that are never shortened: they are in our own words.
@@ -106,6 +110,7 @@ impl Card<'_> {
             follows: line.map(|line| model::one_line(&line, amount.line)),
             chapters: chapters.map(|(heading, lines)| (*heading, chapter(heading, lines, amount))).collect(),
             facts: facts(letter, amount),
+            rows: rows_of(&page.found, amount),
             evidence: said_of(&page.evidence, page.more_evidence.as_deref(), evidence),
             links: &page.links,
             sender: &page.sender,
@@ -145,6 +150,17 @@ fn chapter(heading: &str, lines: &[Line], amount: Amount) -> Vec<Line> {
     short
 }
 
+/// Each row in one line.
+fn rows_of(found: &Found, amount: Amount) -> Vec<String> {
+    let one = |(number, cells): (usize, Vec<(&str, &str)>)| {
+        let cells = cells.iter().map(|(column, cell)| format!("{column}: {cell}"));
+        model::one_line(&format!("{number}. {}", cells.collect::<Vec<_>>().join(" · ")), amount.line)
+    };
+    let mut lines: Vec<String> = (1..).zip(found.blocks()).take(amount.found).map(one).collect();
+    lines.extend(found.rest(lines.len()));
+    lines
+}
+
 /// Each entry in one line.
 fn said_of(entries: &[Entry], more: Option<&str>, most: usize) -> Vec<String> {
     if most == 0 {
@@ -159,7 +175,7 @@ fn said_of(entries: &[Entry], more: Option<&str>, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = entries.iter().take(most).map(one).collect();
     match entries.len().saturating_sub(most) {
         0 => lines.extend(more.map(str::to_owned)),
-        _ => lines.push("and more: see the alert".to_owned()),
+        _ => lines.push("and more".to_owned()),
     }
     lines
 }

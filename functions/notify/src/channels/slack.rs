@@ -64,6 +64,10 @@ pub(super) fn written(letter: &Letter) -> String {
 
 fn message(subject: &str, card: &Card<'_>) -> Value {
     let mut blocks = vec![header(subject), headline(card)];
+    if !card.rows.is_empty() {
+        let lines: Vec<Line> = card.rows.iter().map(|text| Line::from(text.as_str())).collect();
+        blocks.push(chapter("Rows", &lines));
+    }
     blocks.extend(card.chapters.iter().map(|(heading, lines)| chapter(heading, lines)));
     if !card.evidence.is_empty() {
         let lines: Vec<Line> = card.evidence.iter().map(|text| Line::from(text.as_str())).collect();

@@ -83,6 +83,10 @@ fn message(card: &Card<'_>) -> Value {
 fn adaptive(card: &Card<'_>) -> Value {
     let mut body = vec![headline(card)];
     body.extend(card.facts.iter().map(|(label, value)| fact(label, value)));
+    if !card.rows.is_empty() {
+        body.push(heading_of("Rows"));
+        body.extend(card.rows.iter().map(|text| said(text)));
+    }
     for (heading, lines) in &card.chapters {
         body.push(heading_of(heading));
         body.extend(lines.iter().map(line));

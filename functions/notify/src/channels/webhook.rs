@@ -6,7 +6,7 @@
 //! `spec/standard-webhooks.md`.
 
 use super::{Opening, http::Hook};
-use crate::letter::Letter;
+use crate::{found::Found, letter::Letter};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use credentials::Secret;
 use hmac::{Hmac, KeyInit, Mac};
@@ -50,6 +50,8 @@ struct Payload<'a> {
     device: Option<Device<'a>>,
     alert: Option<&'a str>,
     incident: Option<&'a str>,
+    hunt: Option<&'a str>,
+    table: Option<Table<'a>>,
     title: &'a str,
     headline: &'a str,
     text: &'a str,
@@ -66,6 +68,15 @@ struct Story<'a> {
 struct Device<'a> {
     id: &'a str,
     name: Option<&'a str>,
+}
+
+/// What a hunt has found.
+#[derive(Debug, Serialize)]
+struct Table<'a> {
+    columns: &'a [String],
+    rows: &'a [Vec<String>],
+    /// How many there are beside these.
+    more: usize,
 }
 
 impl Webhook {
@@ -159,9 +170,15 @@ fn payload<'a>(letter: &'a Letter, id: &'a str) -> Payload<'a> {
         device: device.map(|id| Device { id: id.as_str(), name: gist.device_name.as_deref() }),
         alert: gist.alert.as_ref().map(|alert| alert.as_str()),
         incident: gist.incident.as_deref(),
+        hunt: page.hunt.as_deref(),
+        table: (!page.found.is_empty()).then(|| table(&page.found)),
         title: &page.title,
         headline: &page.headline,
         text: &letter.mail.text,
         links: page.links.iter().map(|(label, url)| (label.to_lowercase(), url.as_str())).collect(),
     }
+}
+
+fn table(found: &Found) -> Table<'_> {
+    Table { columns: &found.columns, rows: &found.rows, more: found.more }
 }

@@ -5,8 +5,8 @@ use crate::{
     http_receiver::{Answer as Reply, Receiver, env},
     memory::Memory,
     samples::{
-        PORTAL, STATES, device, envelope, mail, notice, notice_mail, now, release, requested, taken, tenant,
-        topics,
+        PORTAL, STATES, device, envelope, found, hunted, mail, notice, notice_mail, now, release, requested,
+        taken, tenant, topics,
     },
     smtp_tokens::Log,
     stage::Stage,
@@ -14,8 +14,8 @@ use crate::{
 use credentials::{Problems, Vars};
 use mail_parser::{HeaderName, MessageParser};
 use model::{
-    ActionTaken, Answer, Body, DeviceFact, EffectState, Envelope, Evidence, Mode, Notice, Severity, Topic,
-    User,
+    ActionTaken, Answer, Body, DeviceFact, EffectState, Envelope, Evidence, Hunted, Mode, Notice, Severity,
+    Table, Topic, User,
 };
 use notify::{Mail, open};
 use ports::{Disposition, Out, QueueBackend, QueueName, Tally};
@@ -98,7 +98,15 @@ fn within(mut taken: ActionTaken, text: &str) -> ActionTaken {
 
 /// A notice with the text everywhere where a stranger's text may stand.
 pub(crate) fn notice_of(topic: Topic, text: &str) -> Notice {
-    Notice { device_name: Some(text.to_owned()), facts: vec![text.to_owned(); 30], ..notice(topic) }
+    let row = vec![text.to_owned(); 6];
+    let table = Table { columns: row.clone(), rows: vec![row; 4], more: 0 };
+    let notice = notice(topic);
+    Notice {
+        device_name: Some(text.to_owned()),
+        facts: vec![text.to_owned(); 30],
+        table: notice.table.is_some().then_some(table),
+        ..notice
+    }
 }
 
 /// A mail of every kind with the text in it: isolations and releases where a device may be cut off, is held or is
@@ -114,7 +122,9 @@ fn mails(text: &str) -> Vec<Mail> {
     };
     let topics = topics().into_iter().filter(in_some_state);
     let notices = topics.map(|topic| notice_mail(&notice_of(topic, text)));
-    outcomes.chain(notices).collect()
+    let mut of_a_hunt = hunted(taken(Answer::Refused, Mode::Enforce, Some(EffectState::Refused)));
+    of_a_hunt.alert.hunted = Some(Hunted { hunt: text.to_owned(), may_isolate: false });
+    outcomes.chain(notices).chain([mail(&within(of_a_hunt, text))]).collect()
 }
 
 /// The names and targets of all tags of an HTML text.
@@ -259,11 +269,12 @@ async fn a_digest_is_as_harmless_as_what_it_tells() {
 async fn no_header_can_be_injected() {
     for text in corpus() {
         let taken = everywhere(&text);
-        arrives_whole(envelope(taken.clone()), mail_of(&envelope(taken))).await;
-        for topic in [Topic::Holding, Topic::AlienAction, Topic::StillIsolated] {
+        arrives_whole(envelope(taken.clone()), mail_of(&envelope(taken)), false).await;
+        for topic in [Topic::Holding, Topic::AlienAction, Topic::StillIsolated, found()] {
             let message = envelope(notice_of(topic, &text));
             let mail = notify::render_notice(&message.body, PORTAL, message.occurred_at, &message.id);
-            arrives_whole(message, mail).await;
+            let stands_alone = message.body.device.is_none();
+            arrives_whole(message, mail, stands_alone).await;
         }
     }
 }
@@ -274,13 +285,14 @@ async fn every_state_and_topic_arrives_as_a_letter_that_a_program_can_read() {
         for taken in [taken(Answer::Isolate, Mode::Enforce, Some(state)), release(state)] {
             let message = envelope(taken);
             let mail = mail_of(&message);
-            arrives_whole(message, mail).await;
+            arrives_whole(message, mail, false).await;
         }
     }
     for topic in topics() {
         let message = envelope(notice(topic));
         let mail = notify::render_notice(&message.body, PORTAL, message.occurred_at, &message.id);
-        arrives_whole(message, mail).await;
+        let stands_alone = message.body.device.is_none();
+        arrives_whole(message, mail, stands_alone).await;
     }
 }
 
@@ -343,7 +355,7 @@ async fn no_log_line_lets_a_strangers_text_act() {
 }
 
 /// Whether a message that travels as text comes out as this mail, with our headers and no other.
-async fn arrives_whole<B: Body>(message: Envelope<B>, mail: Mail) {
+async fn arrives_whole<B: Body>(message: Envelope<B>, mail: Mail, stands_alone: bool) {
     let folder = tempfile::tempdir().unwrap();
     let channel =
         policy::Channel::new("folder", policy::ChannelKind::Folder { path: folder.path().to_owned() });
@@ -361,19 +373,10 @@ async fn arrives_whole<B: Body>(message: Envelope<B>, mail: Mail) {
     assert!(longest <= 998, "{about}: a line of {longest}");
     let letter = MessageParser::default().parse(&content).unwrap();
     let names: Vec<&str> = letter.headers().iter().map(|header| header.name.as_str()).collect();
-    let expected = [
-        "From",
-        "Subject",
-        "Date",
-        "Message-ID",
-        "In-Reply-To",
-        "References",
-        "Auto-Submitted",
-        "To",
-        "MIME-Version",
-        "Content-Type",
-    ];
-    assert_eq!(names, expected, "{about}");
+    let before = ["From", "Subject", "Date", "Message-ID"];
+    let of_story: &[&str] = if stands_alone { &[] } else { &["In-Reply-To", "References"] };
+    let after = ["Auto-Submitted", "To", "MIME-Version", "Content-Type"];
+    assert_eq!(names, [before.as_slice(), of_story, after.as_slice()].concat(), "{about}");
     assert!(letter.header(HeaderName::Bcc).is_none());
     assert_eq!(letter.subject().unwrap(), mail.subject);
     assert_eq!((letter.parts.len(), letter.attachment_count()), (3, 0), "{about}");

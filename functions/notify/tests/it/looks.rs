@@ -2,8 +2,8 @@
 
 use crate::{
     digests::digest_letter,
-    hostile::{corpus, everywhere},
-    samples::{PORTAL, STATES, mail, notice, notice_mail, release, requested, taken},
+    hostile::{corpus, everywhere, notice_of},
+    samples::{PORTAL, STATES, found, hunted, mail, notice, notice_mail, release, requested, taken},
 };
 use mail_parser::MessageParser;
 use model::{ActionTaken, Answer, DeviceFact, EffectState, Mode, Topic};
@@ -82,6 +82,9 @@ async fn samples() -> Vec<(String, notify::Mail)> {
         ),
         ("notice".to_owned(), notice_mail(&notice(Topic::Holding))),
         ("notice-device".to_owned(), notice_mail(&notice(Topic::StillIsolated))),
+        ("notice-table".to_owned(), notice_mail(&notice(found()))),
+        ("notice-table-hostile".to_owned(), notice_mail(&notice_of(found(), &"漢字<b>".repeat(60)))),
+        ("found-by-a-hunt".to_owned(), mail(&hunted(requested()))),
         ("digest".to_owned(), digest().await),
         ("test".to_owned(), notice_mail(&notice(Topic::Sample { channel: "mail".into() }))),
     ];

@@ -8,6 +8,7 @@ mod digests;
 mod graph;
 mod hostile;
 mod http_receiver;
+mod hunts;
 mod killed;
 mod looks;
 mod mails;

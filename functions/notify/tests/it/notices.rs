@@ -2,7 +2,7 @@
 
 use crate::{
     mails::{first_line, say_the_same},
-    samples::{PORTAL, notice, notice_mail, topics},
+    samples::{HUNT, PORTAL, found, notice, notice_mail, topics},
 };
 use model::{Effect, EffectState, Notice, Topic};
 
@@ -183,6 +183,36 @@ fn every_topic_is_told_in_its_own_words() {
             "0 Look now · the clock is wrong",
             "The clock where Cordon runs and Defender's are more than five minutes apart.",
             "cordon status",
+        ),
+        (
+            found(),
+            "9 For your information · hunt remote-tools: 5 rows",
+            "The hunt `remote-tools` has found 5 rows that it had not found before.",
+            "cordon hunt remote-tools --since 24h",
+        ),
+        (
+            Topic::HuntBroken { hunt: HUNT.into() },
+            "0 Look now · hunt remote-tools is broken",
+            "The hunt `remote-tools` cannot be run as it is written: it finds nothing until a person has mended it.",
+            "cordon hunts",
+        ),
+        (
+            Topic::HuntOverdue { hunt: HUNT.into() },
+            "0 Look now · hunt remote-tools is overdue",
+            "The hunt `remote-tools` has not come to its end for much longer than its schedule says.",
+            "cordon hunts",
+        ),
+        (
+            Topic::HuntCrowded { hunt: HUNT.into() },
+            "9 For your information · hunt remote-tools finds too much",
+            "The hunt `remote-tools` finds more than one run makes known: the rest follows, run by run.",
+            "cordon hunt remote-tools --since 24h",
+        ),
+        (
+            Topic::HuntNotMade { hunt: HUNT.into() },
+            "0 Look now · hunt remote-tools: an alert may be missing",
+            "The hunt `remote-tools` has found something, and it is not known that Defender has made an alert of it.",
+            "cordon hunt remote-tools --since 24h",
         ),
     ];
     for (topic, phrase, headline, command) in cases {

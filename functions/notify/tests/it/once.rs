@@ -7,7 +7,7 @@ use crate::{
     smtp_receiver::{Manners, Receiver},
 };
 use credentials::{Problems, Vars};
-use model::{ActionTaken, Alert, Answer, DeviceFact, EffectState, Envelope, Mode, Topic};
+use model::{ActionTaken, Alert, Answer, Body, DeviceFact, EffectState, Envelope, Mode, Notice, Topic};
 use notify::{Notify, open};
 use policy::ChannelKind;
 use ports::{Count, Disposition, Tally};
@@ -229,7 +229,7 @@ async fn both_kinds_of_message_are_taken_and_no_other() {
         let answer = notify.take(&tenant(), body, now()).await;
         assert!(matches!(answer, Disposition::Reject { .. }), "{body}: {answer:?}");
     }
-    let newer = told.replace("\"version\":2", "\"version\":99");
+    let newer = told.replace(&format!("\"version\":{}", Notice::VERSION), "\"version\":99");
     assert!(matches!(notify.take(&tenant(), &newer, now()).await, Disposition::Defer { .. }));
     assert_eq!(files(&path).len(), 2);
 }

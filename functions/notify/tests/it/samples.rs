@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use model::{
     ActionTaken, Alert, Answer, Body, Decision, Device, DeviceFact, DeviceRef, Effect, EffectState, Envelope,
-    Evidence, EvidenceIdentity, IsolationType, MessageId, Mode, Notice, PolicyNote, Revision, Severity,
-    TenantId, Topic, User,
+    Evidence, EvidenceIdentity, Hunted, IsolationType, MessageId, Mode, Notice, PolicyNote, Revision,
+    Severity, Table, TenantId, Topic, User,
 };
 
 pub(crate) const PORTAL: &str = "https://security.microsoft.com";
@@ -157,15 +157,46 @@ pub(crate) const STATES: [EffectState; 15] = [
     EffectState::Released,
 ];
 
-/// A notice about the sample device.
+/// A notice about the sample device; what a hunt has found is about none.
 pub(crate) fn notice(topic: Topic) -> Notice {
+    let is_found = matches!(topic, Topic::HuntFound { .. });
+    let device = Some(device()).filter(|_| !is_found);
     Notice {
         topic,
-        device: Some(device().id),
-        device_name: device().name,
+        device: device.as_ref().map(|device| device.id.clone()),
+        device_name: device.and_then(|device| device.name),
         facts: vec!["anna@contoso.com at 10:01: too many at once".into()],
-        table: None,
+        table: is_found.then(table),
     }
+}
+
+pub(crate) const HUNT: &str = "remote-tools";
+
+pub(crate) fn found() -> Topic {
+    Topic::HuntFound { hunt: HUNT.into() }
+}
+
+/// What a hunt has found: two rows, and three more.
+pub(crate) fn table() -> Table {
+    let row = |row: [&str; 4]| row.map(str::to_owned).to_vec();
+    Table {
+        columns: row(["Timestamp", "DeviceName", "RemoteUrl", "InitiatingProcessCommandLine"]),
+        rows: vec![
+            row(["2026-11-20T10:00:00Z", "laptop-7", "evil.example", "tool.exe --password hunter2"]),
+            row(["2026-11-20T10:01:00Z", "laptop-8", "", "tool.exe -quiet"]),
+        ],
+        more: 3,
+    }
+}
+
+/// An alert of Cordon's own: what a hunt has found on the sample device.
+pub(crate) fn hunted(mut taken: ActionTaken) -> ActionTaken {
+    taken.alert.id = "hunt-remote-tools-0123456789abcdef".parse().unwrap();
+    taken.alert.incident_id = None;
+    taken.alert.detection_source = Some(Hunted::SOURCE.into());
+    taken.alert.detector_id = Some(HUNT.into());
+    taken.alert.hunted = Some(Hunted { hunt: HUNT.into(), may_isolate: true });
+    taken
 }
 
 /// Every topic, an order in every state among them.
@@ -186,6 +217,11 @@ pub(crate) fn topics() -> Vec<Topic> {
         Topic::StillIsolated,
         Topic::LateAlerts,
         Topic::ClockWrong,
+        found(),
+        Topic::HuntBroken { hunt: HUNT.into() },
+        Topic::HuntOverdue { hunt: HUNT.into() },
+        Topic::HuntCrowded { hunt: HUNT.into() },
+        Topic::HuntNotMade { hunt: HUNT.into() },
     ]
     .into_iter()
     .chain(ordered)

@@ -8,7 +8,7 @@ use crate::{
         schema, sent, tell, texts,
     },
     memory::Memory,
-    samples::{PORTAL, requested, taken},
+    samples::{PORTAL, found, requested, taken},
 };
 use jsonschema::Validator;
 use model::{Answer as Decided, EffectState, Mode, Topic};
@@ -81,7 +81,7 @@ async fn every_kind_of_message_keeps_to_the_schema() {
 #[tokio::test]
 async fn no_word_of_a_stranger_acts_in_slack() {
     for text in corpus().into_iter().chain([ACTING.to_owned(), "😀漢".repeat(32_768)]) {
-        let notices = [Topic::AlienAction, Topic::Paused, Topic::ReleaseSoon]
+        let notices = [Topic::AlienAction, Topic::Paused, Topic::ReleaseSoon, found()]
             .map(|topic| Message::Notice(notice_of(topic, &text)));
         let messages = [Message::Outcome(Box::new(everywhere(&text)))].into_iter().chain(notices);
         for message in messages {

@@ -8,7 +8,7 @@ use crate::{
         schema, sent, tell, texts,
     },
     memory::Memory,
-    samples::{PORTAL, requested, taken},
+    samples::{PORTAL, found, requested, taken},
 };
 use jsonschema::Validator;
 use model::{Answer as Decided, EffectState, Mode, Topic};
@@ -114,7 +114,7 @@ async fn no_word_of_a_stranger_acts_in_a_card() {
         ours.extend(markdown(&card(message).await));
     }
     for text in corpus().into_iter().chain([ACTING.to_owned(), "😀漢".repeat(32_768)]) {
-        let notices = [Topic::AlienAction, Topic::Paused, Topic::ReleaseSoon]
+        let notices = [Topic::AlienAction, Topic::Paused, Topic::ReleaseSoon, found()]
             .map(|topic| Message::Notice(notice_of(topic, &text)));
         let messages = [Message::Outcome(Box::new(everywhere(&text)))].into_iter().chain(notices);
         for message in messages {

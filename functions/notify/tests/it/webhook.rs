@@ -9,7 +9,7 @@ use crate::{
         opened, sent, tell, texts,
     },
     memory::Memory,
-    samples::{device, envelope, notice, now, release, requested, taken},
+    samples::{device, envelope, found, notice, now, release, requested, taken},
     slack, teams,
 };
 use async_trait::async_trait;
@@ -75,6 +75,8 @@ async fn a_program_reads_what_happened() {
         ("/device/name", "laptop-7".into()),
         ("/alert", requested().alert.id.as_str().into()),
         ("/incident", "1126093".into()),
+        ("/hunt", Value::Null),
+        ("/table", Value::Null),
         ("/title", "Suspicious encryption of files".into()),
         ("/links/alert", format!("https://security.microsoft.com/alerts/{}", requested().alert.id).into()),
     ];
@@ -134,11 +136,12 @@ async fn every_kind_of_message_is_signed_and_says_its_kind() {
 #[tokio::test]
 async fn no_word_of_a_stranger_leaves_its_field() {
     for text in hostile::corpus().into_iter().chain([ACTING.to_owned()]) {
-        let notice = Message::Notice(hostile::notice_of(Topic::AlienAction, &text));
-        for message in [Message::Outcome(Box::new(hostile::everywhere(&text))), notice] {
+        let [alien, found] =
+            [Topic::AlienAction, found()].map(|topic| Message::Notice(hostile::notice_of(topic, &text)));
+        for message in [Message::Outcome(Box::new(hostile::everywhere(&text))), alien, found] {
             let (request, json) = arrived(message).await;
             let fields: Vec<&String> = json.as_object().unwrap().keys().collect();
-            assert_eq!(fields.len(), 18, "{fields:?}");
+            assert_eq!(fields.len(), 20, "{fields:?}");
             for (name, leaf) in texts(&json) {
                 // These two are for programs, which search by them.
                 let is_plain =

@@ -2,17 +2,31 @@
 
 use crate::{Client, device, noon, one_device, start, stub::Stub, tenant, within};
 use defender::{ApiError, Failed, Reached};
-use model::{ActionKind, ActionStatus, IsolationType, MachineAction};
+use model::{ActionKind, ActionStatus, IsolationType, MachineAction, NewAlert, Severity};
 use serde_json::{Value, json};
-use simulator::{ActionStatus as Status, ActionType, Fault, FaultKind, Simulator, World};
+use simulator::{ActionStatus as Status, ActionType, Fault, FaultKind, Simulator, Table, World};
 
 /// An action that is open in every world here.
 const OPEN: &str = "00000000-0000-0000-0000-000000000001";
 
-const ROUTES: [&str; 4] = ["POST isolate", "POST unisolate", "POST cancel", "PATCH alert"];
+const ROUTES: [&str; 5] =
+    ["POST isolate", "POST unisolate", "POST cancel", "PATCH alert", "POST create alert"];
 
 async fn isolate(client: &Client) -> Result<MachineAction, Failed> {
     client.responder.isolate(&device(), IsolationType::Full, "because [cordon:x]", noon()).await
+}
+
+/// An alert to be made of the event that hunting shows in every world here.
+fn new_alert() -> NewAlert {
+    NewAlert {
+        event_time: "2026-11-20T12:00:00.0000000Z".to_owned(),
+        report_id: "4711".to_owned(),
+        severity: Severity::Medium,
+        title: "A hunt found something".to_owned(),
+        description: "It says what.".to_owned(),
+        recommended_action: "Look at it.".to_owned(),
+        category: "SuspiciousActivity".to_owned(),
+    }
 }
 
 /// Acts by this route.
@@ -23,6 +37,7 @@ async fn act(client: &Client, route: &str) -> Result<(), Failed> {
         "POST unisolate" => responder.release(&device(), why, noon()).await.map(|_| ()),
         "POST cancel" => responder.cancel(&OPEN.parse().unwrap(), why, noon()).await.map(|_| ()),
         "PATCH alert" => responder.comment(&"a".parse().unwrap(), why, noon()).await,
+        "POST create alert" => responder.create_alert(&device(), &new_alert(), noon()).await.map(|_| ()),
         other => unreachable!("{other}"),
     }
 }
@@ -30,7 +45,9 @@ async fn act(client: &Client, route: &str) -> Result<(), Failed> {
 /// An open release on another device, and an app that may do everything that is done here.
 async fn with_action(faults: Vec<Fault>) -> (Simulator, Client) {
     let roles = &["Alert.ReadWrite.All", "Machine.Read.All", "Machine.Isolate"];
-    let mut world = one_device(faults).app(simulator::DEFAULT_CLIENT, simulator::DEFAULT_SECRET, roles);
+    let events = Table::new("events").row(noon(), json!({"ReportId": 4_711, "DeviceId": device()}));
+    let world = one_device(faults).app(simulator::DEFAULT_CLIENT, simulator::DEFAULT_SECRET, roles);
+    let mut world = world.table(events);
     world.release_by_person(&"f".repeat(40), "anna@contoso.com");
     for action in &mut world.actions {
         action.id = OPEN.to_owned();
@@ -45,6 +62,7 @@ fn acted(simulator: &Simulator, route: &str) -> bool {
         match route {
             "POST isolate" => asked(ActionType::Isolate),
             "POST unisolate" => asked(ActionType::Unisolate),
+            "POST create alert" => world.alerts.len() > 1,
             "POST cancel" => world.action(OPEN).unwrap().status == Status::Cancelled,
             _ => !world.comments_on("a").is_empty(),
         }
@@ -96,6 +114,33 @@ async fn a_comment_is_added_to_the_alert_and_nothing_else_is_changed() {
     assert_eq!(simulator.with(|world| world.comments_on("a").concat()), "isolated\nto undo: …");
 
     let failed = client.responder.comment(&"b".parse().unwrap(), "x", noon()).await.unwrap_err();
+    assert!(matches!(failed.error, ApiError::NotFound(_)), "{failed:?}");
+    assert_eq!(failed.reached, Reached::No);
+    assert!(simulator.violations().is_empty() && simulator.unexpected().is_empty());
+}
+
+#[tokio::test]
+async fn an_alert_is_made_of_an_event_and_its_id_is_the_answer() {
+    let (simulator, client) = with_action(Vec::new()).await;
+    let create = async |new: &NewAlert| client.responder.create_alert(&device(), new, noon()).await;
+    let made = create(&new_alert()).await.unwrap();
+    let journal = simulator.journal();
+    let asked = journal.iter().find(|entry| entry.route == "POST create alert").unwrap();
+    let expected = json!({
+        "machineId": device(), "eventTime": "2026-11-20T12:00:00.0000000Z", "reportId": "4711",
+        "severity": "Medium", "title": "A hunt found something", "description": "It says what.",
+        "recommendedAction": "Look at it.", "category": "SuspiciousActivity",
+    });
+    assert_eq!(asked.path, "/api/alerts/CreateAlertByReference");
+    assert_eq!(serde_json::from_str::<Value>(&asked.body).unwrap(), expected);
+    let alert = client.reader.alert(&made, within(90)).await.unwrap();
+    assert_eq!((alert.title.as_str(), alert.severity), ("A hunt found something", Some(Severity::Medium)));
+    assert_eq!(
+        create(&new_alert()).await.unwrap(),
+        made,
+        "an open one with the same title takes the event in"
+    );
+    let failed = create(&NewAlert { report_id: "4712".to_owned(), ..new_alert() }).await.unwrap_err();
     assert!(matches!(failed.error, ApiError::NotFound(_)), "{failed:?}");
     assert_eq!(failed.reached, Reached::No);
     assert!(simulator.violations().is_empty() && simulator.unexpected().is_empty());
@@ -221,7 +266,11 @@ async fn an_answer_that_is_no_action_leaves_it_open_what_was_done() {
     for body in
         ["[]", "null", "{}", r#"{"id": "x"}"#, r#"{"id": 5, "type": "Isolate", "status": "Pending"}"#, &long]
     {
-        for route in ["POST isolate", "POST unisolate", "POST cancel"] {
+        for route in ["POST isolate", "POST unisolate", "POST cancel", "POST create alert"] {
+            // An id is all that is wanted of a new alert.
+            if route == "POST create alert" && body.contains(r#""x""#) {
+                continue;
+            }
             let client = Client::of(&Stub::saying(body).url);
             let failed = act(&client, route).await.unwrap_err();
             assert_eq!(failed.reached, Reached::Yes, "{body} to {route}");

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share fails loudly, too")]
 
+mod alert_apis;
 mod effects;
+mod hunting;
 mod reads;
 mod stub;
 
@@ -51,14 +53,25 @@ struct Client {
     waits: Arc<Waits>,
 }
 
+/// Both of Microsoft's interfaces, by their words in the settings.
+const APIS: [&str; 2] = ["defender", "graph"];
+
 impl Client {
     fn of(url: &str) -> Client {
+        Client::asking("defender", url)
+    }
+
+    /// Asks this interface for alerts and hunting.
+    fn asking(api: &str, url: &str) -> Client {
         let vars = [
             ("DEFENDER_TENANT_ID", simulator::DEFAULT_TENANT),
             ("DEFENDER_CLIENT_ID", simulator::DEFAULT_CLIENT),
             ("DEFENDER_CLIENT_SECRET", simulator::DEFAULT_SECRET),
             ("DEFENDER_API_URL", url),
             ("DEFENDER_LOGIN_URL", url),
+            ("GRAPH_API_URL", url),
+            ("DEFENDER_ALERTS_API", api),
+            ("DEFENDER_HUNTING_API", api),
         ];
         let vars: Vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let connection = Connection::from_vars(&vars, None, &mut Problems::default()).unwrap();
@@ -85,8 +98,12 @@ fn one_device(faults: Vec<Fault>) -> World {
 }
 
 async fn start(world: World) -> (Simulator, Client) {
+    start_asking("defender", world).await
+}
+
+async fn start_asking(api: &str, world: World) -> (Simulator, Client) {
     let simulator = Simulator::start(world).await.unwrap();
-    let client = Client::of(&simulator.url());
+    let client = Client::asking(api, &simulator.url());
     (simulator, client)
 }
 

@@ -35,7 +35,7 @@ pub(super) enum Presence {
 
 use Presence::{Needed, Optional};
 
-pub(super) const ALERT: [Field; 25] = [
+pub(super) const ALERT: [Field; 26] = [
     ("id", Kind::Text, Needed),
     ("incident_id", Kind::Text, Optional),
     ("severity", Kind::Text, Optional),
@@ -61,7 +61,10 @@ pub(super) const ALERT: [Field; 25] = [
     ("evidence", Kind::Tables(&EVIDENCE), Needed),
     ("evidence_truncated", Kind::Flag, Needed),
     ("unreadable", Kind::Texts, Needed),
+    ("hunted", Kind::Table(&HUNTED), Optional),
 ];
+
+const HUNTED: [Field; 2] = [("hunt", Kind::Text, Needed), ("may_isolate", Kind::Flag, Needed)];
 
 const USER: [Field; 2] = [("name", Kind::Text, Needed), ("domain", Kind::Text, Optional)];
 
@@ -282,12 +285,15 @@ mod tests {
     #[test]
     fn every_field_of_an_alert_and_a_device_can_be_written() {
         let alert = json!({"id": "a", "title": "t", "techniques": [], "evidence": []});
-        let alert: Alert = serde_json::from_value(alert).unwrap();
+        let mut alert: Alert = serde_json::from_value(alert).unwrap();
+        let hunted = model::Hunted { hunt: "h".into(), may_isolate: false };
+        alert.hunted = Some(hunted.clone());
         let device: Device =
             serde_json::from_value(json!({"id": "1e5bc9d7e413ddd7902c2932e418702b84d0cc07"})).unwrap();
         let user = model::User { name: "ada".into(), domain: None };
         assert_eq!(of(&ALERT), names(&alert));
         assert_eq!(of(&DEVICE), names(&device));
+        assert_eq!(of(&HUNTED), names(&hunted));
         assert_eq!(of(&USER), names(&user));
         assert_eq!(of(&EVIDENCE), names(&model::Evidence::default()));
     }

@@ -13,7 +13,7 @@ use crate::{
     section::{Reader, Section, Word},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{Alert, DeviceFact, DeviceRef, Mode};
+use model::{Alert, DeviceFact, DeviceRef, Hunted, Mode};
 use serde_json::json;
 
 /// More isolations than any limit lets through in a day.
@@ -114,7 +114,17 @@ fn alert(
             "techniques": ["T1486"], "user": {"name": "ada", "domain": "contoso"}, "evidence": [],
         }),
     };
-    written(reader, section, "alert", &base, &ALERT, now)
+    let mut alert: Alert = written(reader, section, "alert", &base, &ALERT, now)?;
+    // What a hunt has found comes from no other source.
+    if let Some(hunted) = &alert.hunted {
+        if !has(section, "alert", "detection_source") {
+            alert.detection_source = Some(Hunted::SOURCE.to_owned());
+        }
+        if !has(section, "alert", "detector_id") {
+            alert.detector_id = Some(hunted.hunt.clone());
+        }
+    }
+    Some(alert)
 }
 
 fn device(

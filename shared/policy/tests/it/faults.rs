@@ -192,7 +192,10 @@ fn an_unknown_word_in_a_policy_is_named_with_what_was_meant() {
         ("resource.sverity == \"High\"", "did you mean `severity`?"),
         ("resource has device && resource.device.clas == \"server\"", "did you mean `class`?"),
         ("resource.tags.contains(\"vip\")", "did you mean `resource.device.tags`?"),
-        ("resource.name == \"x\"", "did you mean `resource.device.name` or `resource.user.name`?"),
+        (
+            "resource.name == \"x\"",
+            "did you mean `resource.device.name` or `resource.hunt.name` or `resource.user.name`?",
+        ),
         ("resource.evidence.sha2.contains(\"x\")", "did you mean `sha1`?"),
         ("resource has user && resource.user.nam == \"x\"", "did you mean `name`?"),
         ("context.locaHour > 3", "did you mean `localHour`?"),

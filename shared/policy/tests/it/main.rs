@@ -8,6 +8,7 @@ mod cases;
 mod channels;
 mod decisions;
 mod faults;
+mod hunts;
 mod reasoning;
 mod schema;
 mod shipped;

@@ -230,7 +230,7 @@ fn rows(guide: &str) -> BTreeSet<Attribute> {
     guide.lines().filter_map(row).collect()
 }
 
-fn guide() -> String {
+pub(crate) fn guide() -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/PLAYBOOK.md");
     std::fs::read_to_string(path).unwrap()
 }

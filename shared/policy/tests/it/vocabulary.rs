@@ -7,7 +7,7 @@ use crate::{
     shipped_file,
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{Answer, Decision, FirstSeen, Side};
+use model::{Answer, Decision, FirstSeen, Hunted, Mode, Side};
 use policy::{Case, Playbook, Surroundings, Texts};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -38,6 +38,7 @@ fn whole_story() -> Story {
             alert.incident_id = Some("42".into());
             alert.classification = Some("TruePositive".into());
             alert.determination = Some("Malware".into());
+            alert.hunted = Some(Hunted { hunt: "lsass-dump".into(), may_isolate: true });
             alert.device_group = Some("Clients of old".into());
             alert.first_event = Some(hours_ago(3));
             alert.updated = Some(hours_ago(1));
@@ -56,7 +57,7 @@ fn hours_ago(hours: i64) -> Timestamp {
 }
 
 /// Every attribute, and what is true of it in the whole story.
-const TRUE: [(&str, &str); 59] = [
+const TRUE: [(&str, &str); 61] = [
     ("resource.id", r#" == "da637472900382838869_1364969609""#),
     ("resource.title", r#" == "Ransomware behaviour""#),
     ("resource.severity", r#" == "High""#),
@@ -66,6 +67,8 @@ const TRUE: [(&str, &str); 59] = [
     ("resource.determination", r#" == "Malware""#),
     ("resource.category", r#" == "Ransomware""#),
     ("resource.source", r#" == "WindowsDefenderAtp""#),
+    ("resource.hunt.name", r#" == "lsass-dump""#),
+    ("resource.hunt.mayIsolate", " == true"),
     ("resource.detector", r#" == "17e10bbc""#),
     ("resource.techniques", r#".containsAny(["T1486", "T1490"])"#),
     ("resource.incident", r#" == "42""#),
@@ -264,6 +267,83 @@ fn every_shipped_guarantee_stands_by_itself_behind_a_policy_that_permits_everyth
     assert_eq!(ids(&decision.forbidden_by), ["never-a-listed-asset"]);
     let all = Playbook::parse(&texts).unwrap().guarantees().len();
     assert_eq!(all, 8, "a new guarantee needs a story here");
+}
+
+fn found_by_a_hunt(may_isolate: bool) -> Story {
+    Story::new().source("hunt").alert(|alert| {
+        alert.hunted = Some(Hunted { hunt: "lsass-dump".into(), may_isolate });
+    })
+}
+
+/// The promise of the product: a row never isolates unless the hunt says so and the policy permits it.
+#[test]
+fn a_row_never_isolates_unless_its_hunt_says_so_whatever_the_policy_permits() {
+    let everything = "@id(\"all\") @reason(\"all\")\npermit (principal, action, resource);";
+    for playbook in [own(everything), guaranteed(everything, &shipped_file("guarantees.cedar"))] {
+        let decision = found_by_a_hunt(false).by(&playbook);
+        assert_eq!((decision.answer, decision.tell), (Answer::Refused, true));
+        assert_eq!(
+            decision.doubts,
+            [
+                "the hunt `lsass-dump` does not say that its rows may cut off a device: set `may_isolate = true` in \
+              hunts/lsass-dump.toml, or have the policy ask a person"
+            ]
+        );
+        let observing = Story { environment: Some(Mode::Observe), ..found_by_a_hunt(false) };
+        assert_eq!(
+            observing.by(&playbook).answer,
+            Answer::Refused,
+            "people are not told otherwise while observing"
+        );
+        assert_eq!(found_by_a_hunt(true).by(&playbook).answer, Answer::Isolate);
+    }
+    let nothing = own("@id(\"no\") @reason(\"no\")\nforbid (principal, action, resource);");
+    assert_eq!(
+        found_by_a_hunt(true).by(&nothing).answer,
+        Answer::None,
+        "the hunt's word alone permits nothing"
+    );
+}
+
+/// A name that is no file's must not lead anybody to one.
+#[test]
+fn a_hunts_name_is_told_on_one_line() {
+    let story = Story::new().alert(|alert| {
+        alert.hunted = Some(Hunted { hunt: "a\nb\u{1b}[31m".into(), may_isolate: false });
+    });
+    let decision = story.by(&own("@id(\"all\") @reason(\"all\")\npermit (principal, action, resource);"));
+    assert!(decision.doubts[0].starts_with("the hunt `a b[31m` does not say"), "{:?}", decision.doubts);
+}
+
+#[test]
+fn of_what_a_hunt_has_found_a_decision_says_whose_word_it_is() {
+    let policy = isolates_when(
+        "resource.severity == \"High\" && resource has source && resource.source == \"hunt\" && \
+         resource has hunt && resource.hunt.mayIsolate",
+    );
+    let sources = |story: &Story| -> Vec<(String, Option<String>, String)> {
+        let inputs = decide(&own(&policy), story, Surroundings::default()).reasoning.inputs;
+        inputs.into_iter().map(|input| (input.name, input.value, input.source)).collect()
+    };
+    let owned = |all: [(&str, Option<&str>, &str); 3]| {
+        all.map(|(name, value, source)| (name.to_owned(), value.map(str::to_owned), source.to_owned()))
+    };
+    assert_eq!(
+        sources(&found_by_a_hunt(true)),
+        owned([
+            ("resource.severity", Some("High"), "the hunt's row"),
+            ("resource.source", Some("hunt"), "the hunt's row"),
+            ("resource.hunt.mayIsolate", Some("yes"), "the hunt's file"),
+        ])
+    );
+    assert_eq!(
+        sources(&Story::new()),
+        owned([
+            ("resource.severity", Some("High"), "Defender's alert"),
+            ("resource.source", Some("WindowsDefenderAtp"), "Defender's alert"),
+            ("resource.hunt", None, "Defender's alert"),
+        ])
+    );
 }
 
 #[test]

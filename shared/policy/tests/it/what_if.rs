@@ -2,7 +2,7 @@
 
 use crate::{SETTINGS, Story, ago, now, own, shipped_with};
 use jiff::SignedDuration;
-use model::{AlertStatus, Answer, Classification, FirstSeen, Mode};
+use model::{AlertStatus, Answer, Classification, FirstSeen, Hunted, Mode};
 use policy::{Case, Change, Playbook, Surroundings, Texts};
 
 const PERMIT: &str =
@@ -52,6 +52,17 @@ fn each_single_change_that_matters_is_found_and_no_other() {
             when("resource.severity == \"High\""),
             high().severity("Critical"),
             &[("if the alert were High", Isolate), ("if the alert were Medium", Nothing)],
+        ),
+        (
+            when("resource.severity == \"High\""),
+            high().source("hunt").alert(|alert| {
+                alert.hunted = Some(Hunted { hunt: "lsass-dump".into(), may_isolate: false });
+            }),
+            &[
+                ("if the alert came from WindowsDefenderAtp", Isolate),
+                ("if the hunt said `may_isolate = true`", Isolate),
+                ("if the alert were Medium", Nothing),
+            ],
         ),
         (
             when("resource has status && resource.status == \"New\""),

@@ -4,8 +4,8 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 use model::{
-    Alert, AlertStatus, Classification, Decision, Device, DeviceFact, FirstSeen, Mode, Onboarding, Severity,
-    Side, User,
+    Alert, AlertStatus, Classification, Decision, Device, DeviceFact, FirstSeen, Hunted, Mode, Onboarding,
+    Severity, Side, User,
 };
 use policy::{Case, Playbook, Surroundings, Texts};
 use proptest::prelude::*;
@@ -79,9 +79,9 @@ fn time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn alert() -> impl Strategy<Value = Alert> {
-    let texts = vec(option::of(word()), 10);
-    (word(), texts, vec(option::of(time()), 4), vec(word(), 0..3), any::<bool>()).prop_map(
-        |(title, mut texts, times, techniques, truncated)| {
+    let texts = vec(option::of(word()), 11);
+    (word(), texts, vec(option::of(time()), 4), vec(word(), 0..3), any::<[bool; 2]>()).prop_map(
+        |(title, mut texts, times, techniques, [truncated, may_isolate])| {
             let mut text = || texts.pop().flatten();
             let json = serde_json::json!({
                 "id": "da637472900382838869_1364969609", "title": title, "techniques": techniques, "evidence": [],
@@ -96,6 +96,7 @@ fn alert() -> impl Strategy<Value = Alert> {
             alert.threat_family = text();
             alert.device_group = text();
             alert.user = text().map(|name| User { name, domain: text() });
+            alert.hunted = text().map(|hunt| Hunted { hunt, may_isolate });
             [alert.created, alert.first_event, alert.last_event, alert.updated] =
                 [times[0], times[1], times[2], times[3]];
             alert.evidence_truncated = truncated;

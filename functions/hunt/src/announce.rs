@@ -1,0 +1,239 @@
+//! Makes the rows of one answer known that were not made known before.
+//!
+//! Send, then remember: a row is remembered only once the queue has confirmed what became of it. After a crash in between it
+//! is sent once more, with the same id.
+
+use crate::{
+    Hunting, HuntingError, later,
+    rows::{Found, alert, defender_alert, sort, table},
+};
+use defender::Column;
+use jiff::Timestamp;
+use model::{
+    AlertFound, Body, Cause, EffectRequested, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Mode,
+    Revision, Topic, Wanted,
+};
+use policy::{AlertMapping, DefenderAlert, Hunt, Outcome, Span};
+use ports::{Count, Expect, HuntSeen, Key, MAX_COMMIT, QueueError, QueueName, Stored};
+use std::collections::BTreeSet;
+
+/// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for the envelope.
+const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
+
+/// What became of the rows of one answer.
+pub(crate) struct MadeKnown {
+    /// How many had not been made known before.
+    pub(crate) new: usize,
+    /// How many of them are now.
+    pub(crate) announced: usize,
+}
+
+/// A row that was not made known yet, with the key under which it will be remembered.
+struct News {
+    found: Found,
+    key: Key,
+    /// Whether something stands in its place that cannot be read.
+    is_doubtful: bool,
+}
+
+impl Hunting {
+    /// Makes known what is new among these rows, at most `allowed` of them; in a table, all.
+    pub(crate) async fn make_known(
+        &self,
+        hunt: &Hunt,
+        part: Span,
+        columns: &[Column],
+        mut rows: Vec<Found>,
+        allowed: usize,
+        now: Timestamp,
+    ) -> Result<MadeKnown, HuntingError> {
+        sort(hunt, &mut rows);
+        let mut news = self.news(hunt, rows, now).await?;
+        let new = news.len();
+        // Rows that a table has no room for are counted in it.
+        if !matches!(hunt.outcome, Outcome::Table) {
+            news.truncate(allowed);
+        }
+        let announced = news.len();
+        match &hunt.outcome {
+            Outcome::Alert(mapping) => self.announce_alerts(hunt, mapping, &news, now).await?,
+            Outcome::Table => self.announce_table(hunt, part, columns, &news, now).await?,
+            Outcome::DefenderAlert(mapping) => {
+                self.order_alerts(hunt, mapping, part, columns, news, now).await?;
+            }
+        }
+        Ok(MadeKnown { new, announced })
+    }
+
+    /// The rows that were not made known before.
+    async fn news(&self, hunt: &Hunt, rows: Vec<Found>, now: Timestamp) -> Result<Vec<News>, HuntingError> {
+        let keys: Vec<Key> =
+            rows.iter().map(|found| HuntSeen::key(&self.tenant, &hunt.name, &found.digest)).collect();
+        let seen: Vec<(Option<Stored<HuntSeen>>, Expect)> = self.state.batch_get_readable(&keys, now).await?;
+        let rows = rows.into_iter().zip(keys).zip(seen);
+        Ok(rows
+            .filter(|(_, (seen, _))| seen.is_none())
+            .map(|((found, key), (_, expect))| News { found, key, is_doubtful: expect != Expect::Absent })
+            .collect())
+    }
+
+    /// An alert of Cordon's own for each row.
+    async fn announce_alerts(
+        &self,
+        hunt: &Hunt,
+        mapping: &AlertMapping,
+        news: &[News],
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        let mut messages = Vec::with_capacity(news.len());
+        for row in news {
+            let mut alert = alert(hunt, mapping, &row.found, now)?;
+            let evidence = EvidenceIdentity::all(&alert);
+            let revision = Revision::of(&alert, &evidence);
+            alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * evidence.len()));
+            let devices = alert.device.iter().cloned().collect();
+            // Where it stands written and cannot be read, it may have been seen while only observing: doubt means no.
+            let mode = if row.is_doubtful { Mode::Observe } else { self.mode };
+            let first_seen = FirstSeen { at: now, mode };
+            let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
+            let id = alert.id.clone();
+            let body = AlertFound { alert, revision: revision.clone(), evidence, devices, first_seen };
+            let identity = [id.as_str(), revision.as_str()];
+            messages.push(Envelope::new(&self.tenant, &identity, &trace, now, body));
+        }
+        let keys: Vec<Key> = news.iter().map(|row| row.key.clone()).collect();
+        let sent = self.send(QueueName::AlertsFound, &messages, &keys, now).await?;
+        self.tally.add(Count::AlertsFound, sent);
+        Ok(())
+    }
+
+    /// One table for all rows. The same rows are the same table.
+    async fn announce_table(
+        &self,
+        hunt: &Hunt,
+        part: Span,
+        columns: &[Column],
+        news: &[News],
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        let facts = vec![hunt.description.clone(), count(news.len(), part)];
+        self.tell_rows(hunt, columns, news, facts, now).await
+    }
+
+    /// An order for each row that says of which event an alert is to be made; of the others people are told.
+    async fn order_alerts(
+        &self,
+        hunt: &Hunt,
+        mapping: &DefenderAlert,
+        part: Span,
+        columns: &[Column],
+        news: Vec<News>,
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        let (mut messages, mut keys) = (Vec::new(), Vec::new());
+        let (mut unusable, mut lacks) = (Vec::new(), BTreeSet::new());
+        for row in news {
+            match defender_alert(hunt, mapping, &row.found.row) {
+                Ok((device, alert)) => {
+                    let order = EffectRequested {
+                        wanted: Wanted::CreateAlert(alert),
+                        device,
+                        cause: Cause::Hunt,
+                        alert: None,
+                        claim: None,
+                        by: format!("hunt {}", hunt.name),
+                        why: hunt.description.clone(),
+                        not_after: later(now, EffectRequested::HOLDS),
+                    };
+                    let digest = &row.found.digest;
+                    let identity = ["hunt", &hunt.name, digest];
+                    let trace = format!("hunt-{}-{}", hunt.name, digest.get(..10).unwrap_or_default());
+                    messages.push(Envelope::new(&self.tenant, &identity, &trace, now, order));
+                    keys.push(row.key);
+                }
+                Err(column) => {
+                    lacks.insert(column);
+                    unusable.push(row);
+                }
+            }
+        }
+        self.send(QueueName::EffectsRequested, &messages, &keys, now).await?;
+        let lacks: Vec<&str> = lacks.into_iter().collect();
+        let facts = vec![
+            hunt.description.clone(),
+            count(unusable.len(), part),
+            format!("Defender makes no alert of them, because they lack a usable {}", lacks.join(", ")),
+        ];
+        self.tell_rows(hunt, columns, &unusable, facts, now).await
+    }
+
+    /// Sends people these rows, if there are any, and remembers that.
+    async fn tell_rows(
+        &self,
+        hunt: &Hunt,
+        columns: &[Column],
+        news: &[News],
+        facts: Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        if news.is_empty() {
+            return Ok(());
+        }
+        let mut identity: Vec<&str> = news.iter().map(|row| row.found.digest.as_str()).collect();
+        identity.sort_unstable();
+        identity.insert(0, "rows");
+        let found: Vec<&Found> = news.iter().map(|row| &row.found).collect();
+        let table = Some(table(hunt, columns, &found));
+        self.tell(hunt, Topic::HuntFound { hunt: hunt.name.clone() }, &identity, facts, table, now).await?;
+        let keys: Vec<Key> = news.iter().map(|row| row.key.clone()).collect();
+        self.remember(&keys, now).await
+    }
+
+    /// Sends messages, and remembers the rows behind those that were confirmed. How many were.
+    async fn send<B: Body>(
+        &self,
+        queue: QueueName,
+        messages: &[Envelope<B>],
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<u64, HuntingError> {
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let results = self.queue.send(queue, messages, now).await;
+        let (mut confirmed, mut sent, mut failure) = (Vec::new(), 0, None);
+        for ((result, message), key) in results.into_iter().zip(messages).zip(keys) {
+            match result {
+                Ok(()) => sent += 1,
+                // It will never be sent; it must not hold up what comes after it.
+                Err(error @ QueueError::TooLarge { .. }) => {
+                    let reason = format!("{}: {error}", message.trace);
+                    tracing::error!(reason, "set aside");
+                    self.queue.set_aside(queue, &self.tenant, &message.trace, &reason, now).await?;
+                    self.tally.one(Count::DeadLetters);
+                }
+                Err(error @ QueueError::Unavailable(_)) => {
+                    failure = Some(error);
+                    continue;
+                }
+            }
+            confirmed.push(key.clone());
+        }
+        self.remember(&confirmed, now).await?;
+        // The cursor stays where it is: what was confirmed is remembered, what was not comes again.
+        failure.map_or(Ok(sent), |error| Err(error.into()))
+    }
+
+    async fn remember(&self, keys: &[Key], now: Timestamp) -> Result<(), HuntingError> {
+        let writes =
+            keys.iter().map(|key| HuntSeen::write(key.clone(), now)).collect::<Result<Vec<_>, _>>()?;
+        for some in writes.chunks(MAX_COMMIT) {
+            self.state.commit(some, now).await?;
+        }
+        Ok(())
+    }
+}
+
+fn count(rows: usize, part: Span) -> String {
+    format!("{rows} new row(s) among the events from {} to {}", part.from, part.to)
+}
