@@ -123,15 +123,15 @@ impl Walk {
 
     /// Reads a page, or a tick, of a window. What is left of it, the earliest last.
     async fn window(&mut self, window: Window, to: &mut impl Collect) -> Result<Vec<Window>, Stopped> {
-        let (page, portion) = self.page(window, 0).await?;
+        let page = self.page(window, 0).await?;
         let (next, returned) = (after(window, &page), page.returned);
         let read = match next {
-            Next::Halves(first, second) => return Ok(vec![second, first]),
+            Next::Parts(first, second) => return Ok(vec![second, first]),
             Next::Complete => window,
             Next::From(stamp) => Window { to: stamp, ..window },
             Next::WithinTick(tick) => Window { to: tick.to, ..window },
         };
-        let mut lack = Lack::of(&page, portion, read);
+        let mut lack = Lack::of(&page, read);
         to.take(page)?;
         if let Next::WithinTick(tick) = next {
             lack = lack.and(self.rest_of_tick(tick, returned, to).await?);
@@ -149,9 +149,9 @@ impl Walk {
     ) -> Result<Lack, Stopped> {
         let (mut skip, mut lack) = (first.max(1), Lack::default());
         while skip <= MOST_OF_A_TICK {
-            let (page, portion) = self.page(tick, skip).await?;
+            let page = self.page(tick, skip).await?;
             let (returned, is_full) = (page.returned, page.full);
-            lack = lack.and(Lack::of(&page, portion, tick));
+            lack = lack.and(Lack::of(&page, tick));
             to.take(page)?;
             if !is_full || returned == 0 {
                 return Ok(lack);
@@ -161,8 +161,8 @@ impl Walk {
         Err(Stopped::Service(ApiError::Unreadable { why: "the pages of one instant do not end".to_owned() }))
     }
 
-    /// A page, asked for until it comes or that is of no use: after two tries, less of it. And how much was asked for.
-    async fn page(&mut self, window: Window, skip: usize) -> Result<(AlertPage, Portion), Stopped> {
+    /// A page, asked for until it comes or that is of no use: after two tries, less of it.
+    async fn page(&mut self, window: Window, skip: usize) -> Result<AlertPage, Stopped> {
         let mut patience = Patience::default();
         let mut portion = self.portion;
         loop {
@@ -172,7 +172,7 @@ impl Walk {
             match self.reader.alerts(window, skip, portion, call()).await {
                 Ok(page) => {
                     self.note(&page, portion);
-                    return Ok((page, portion));
+                    return Ok(page);
                 }
                 Err(error) => {
                     let lighter = may_be_too_heavy(&error).then(|| portion.lighter().first()).flatten();
@@ -194,10 +194,10 @@ impl Walk {
 
 impl Lack {
     /// What a page lacks of the window that has been read with it. What lies behind the window comes once more.
-    fn of(page: &AlertPage, portion: Portion, read: Window) -> Lack {
+    fn of(page: &AlertPage, read: Window) -> Lack {
         let is_in = |updated: Option<Timestamp>| updated.is_none_or(|updated| updated < read.to);
         let inside = page.alerts.iter().filter(|alert| is_in(alert.updated)).count();
-        let bare = if portion == Portion::Bare { inside } else { 0 };
+        let bare = if page.has_evidence { 0 } else { inside };
         Lack { bare, unreadable: page.unreadable.len() }
     }
 

@@ -10,15 +10,13 @@ use crate::{
 };
 use clap::Args;
 use credentials::Problems;
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use hunt::is_overdue;
+use jiff::{Timestamp, tz::TimeZone};
 use model::{TenantId, one_line};
 use policy::{Hunt, Outcome, Schedule};
 use ports::{HuntRest, HuntRow, HuntRun, HuntTrouble, State, StateError, Stored};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// For how long a hunt may miss its schedule threefold.
-const GRACE: SignedDuration = SignedDuration::from_mins(15);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -219,7 +217,7 @@ impl Standing {
             Outcome::DefenderAlert(_) => ("defender_alert", false),
         };
         // A file that has changed since is tried again: what the service said of the old one counts no more.
-        let broken = row.is_some_and(|row| row.digest == hunt.digest && is_broken(row));
+        let broken = row.is_some_and(|row| row.digest == hunt.digest && row.is_known_broken());
         let state = match row {
             _ if !hunt.enabled => Stands::Off,
             _ if broken => Stands::Broken,
@@ -277,18 +275,6 @@ impl Standing {
             of_last(|run| seconds(run.took_ms)),
         ]
     }
-}
-
-/// Whether this version of the file was found to be broken.
-fn is_broken(row: &HuntRow) -> bool {
-    row.trouble.as_ref().is_some_and(|trouble| trouble.broken && trouble.since >= row.since)
-}
-
-/// Whether it has not come to its end for three times as long as its schedule says, and a little: what people are told of.
-fn is_overdue(hunt: &Hunt, row: &HuntRow, zone: &TimeZone, now: Timestamp) -> bool {
-    let since = row.last_success.map_or(row.since, |last| last.max(row.since));
-    let allowed = hunt.schedule.longest(since, zone).saturating_mul(3).saturating_add(GRACE);
-    now.duration_since(since) > allowed
 }
 
 /// A schedule as its file has it.

@@ -1,7 +1,7 @@
 //! Makes the rows of one answer known that were not made known before.
 //!
-//! Send, then remember: a row is remembered only once the queue has confirmed what became of it. After a crash in between it
-//! is sent once more, with the same id.
+//! Send, then remember: a row is remembered as told only once the queue has confirmed what became of it. After a crash in
+//! between it is sent once more, with the same id, and in the mode in which it was found first.
 
 use crate::{
     Hunting, HuntingError, later,
@@ -14,7 +14,7 @@ use model::{
     Revision, Topic, Wanted,
 };
 use policy::{AlertMapping, DefenderAlert, Hunt, Outcome, Span};
-use ports::{Count, Expect, HuntSeen, Key, MAX_COMMIT, QueueError, QueueName, Stored};
+use ports::{Count, Expect, HuntSeen, Key, MAX_COMMIT, QueueError, QueueName, Stored, Write};
 use std::collections::BTreeSet;
 
 /// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for the envelope.
@@ -32,8 +32,9 @@ pub(crate) struct MadeKnown {
 struct News {
     found: Found,
     key: Key,
-    /// Whether something stands in its place that cannot be read.
-    is_doubtful: bool,
+    first_seen: FirstSeen,
+    /// Whether it was never found before.
+    is_first: bool,
 }
 
 impl Hunting {
@@ -71,10 +72,17 @@ impl Hunting {
             rows.iter().map(|found| HuntSeen::key(&self.tenant, &hunt.name, &found.digest)).collect();
         let seen: Vec<(Option<Stored<HuntSeen>>, Expect)> = self.state.batch_get_readable(&keys, now).await?;
         let rows = rows.into_iter().zip(keys).zip(seen);
-        Ok(rows
-            .filter(|(_, (seen, _))| seen.is_none())
-            .map(|((found, key), (_, expect))| News { found, key, is_doubtful: expect != Expect::Absent })
-            .collect())
+        let news = rows.filter_map(|((found, key), (seen, expect))| {
+            // Where it stands written and cannot be read, it may have been seen while only observing: doubt means no.
+            let mode = if expect == Expect::Absent { self.mode } else { Mode::Observe };
+            let first_seen = match seen.map(|seen| seen.value) {
+                Some(seen) if seen.is_told => return None,
+                Some(seen) => seen.first_seen,
+                None => FirstSeen { at: now, mode },
+            };
+            Some(News { found, key, first_seen, is_first: expect == Expect::Absent })
+        });
+        Ok(news.collect())
     }
 
     /// An alert of Cordon's own for each row.
@@ -85,6 +93,7 @@ impl Hunting {
         news: &[News],
         now: Timestamp,
     ) -> Result<(), HuntingError> {
+        self.note_first_seen(news, now).await?;
         let mut messages = Vec::with_capacity(news.len());
         for row in news {
             let mut alert = alert(hunt, mapping, &row.found, now)?;
@@ -92,19 +101,27 @@ impl Hunting {
             let revision = Revision::of(&alert, &evidence);
             alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * evidence.len()));
             let devices = alert.device.iter().cloned().collect();
-            // Where it stands written and cannot be read, it may have been seen while only observing: doubt means no.
-            let mode = if row.is_doubtful { Mode::Observe } else { self.mode };
-            let first_seen = FirstSeen { at: now, mode };
+            let first_seen = row.first_seen;
             let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
             let id = alert.id.clone();
             let body = AlertFound { alert, revision: revision.clone(), evidence, devices, first_seen };
             let identity = [id.as_str(), revision.as_str()];
             messages.push(Envelope::new(&self.tenant, &identity, &trace, now, body));
         }
-        let keys: Vec<Key> = news.iter().map(|row| row.key.clone()).collect();
-        let sent = self.send(QueueName::AlertsFound, &messages, &keys, now).await?;
+        let sent = self.send(QueueName::AlertsFound, &messages, news, now).await?;
         self.tally.add(Count::AlertsFound, sent);
         Ok(())
+    }
+
+    /// Writes down in which mode the rows were found, before anybody hears of them: a run that dies after that is followed by
+    /// one that may act.
+    async fn note_first_seen(&self, news: &[News], now: Timestamp) -> Result<(), HuntingError> {
+        let first = news.iter().filter(|row| row.is_first);
+        let write = |row: &News| {
+            let seen = HuntSeen { first_seen: row.first_seen, is_told: false };
+            seen.write(row.key.clone(), Expect::Absent, now)
+        };
+        self.write(first.map(write).collect::<Result<_, _>>()?, now).await
     }
 
     /// One table for all rows. The same rows are the same table.
@@ -130,7 +147,7 @@ impl Hunting {
         news: Vec<News>,
         now: Timestamp,
     ) -> Result<(), HuntingError> {
-        let (mut messages, mut keys) = (Vec::new(), Vec::new());
+        let (mut messages, mut ordered) = (Vec::new(), Vec::new());
         let (mut unusable, mut lacks) = (Vec::new(), BTreeSet::new());
         for row in news {
             match defender_alert(hunt, mapping, &row.found.row) {
@@ -149,7 +166,7 @@ impl Hunting {
                     let identity = ["hunt", &hunt.name, digest];
                     let trace = format!("hunt-{}-{}", hunt.name, digest.get(..10).unwrap_or_default());
                     messages.push(Envelope::new(&self.tenant, &identity, &trace, now, order));
-                    keys.push(row.key);
+                    ordered.push(row);
                 }
                 Err(column) => {
                     lacks.insert(column);
@@ -157,7 +174,7 @@ impl Hunting {
                 }
             }
         }
-        self.send(QueueName::EffectsRequested, &messages, &keys, now).await?;
+        self.send(QueueName::EffectsRequested, &messages, &ordered, now).await?;
         let lacks: Vec<&str> = lacks.into_iter().collect();
         let facts = vec![
             hunt.description.clone(),
@@ -185,8 +202,7 @@ impl Hunting {
         let found: Vec<&Found> = news.iter().map(|row| &row.found).collect();
         let table = Some(table(hunt, columns, &found));
         self.tell(hunt, Topic::HuntFound { hunt: hunt.name.clone() }, &identity, facts, table, now).await?;
-        let keys: Vec<Key> = news.iter().map(|row| row.key.clone()).collect();
-        self.remember(&keys, now).await
+        self.remember(news, now).await
     }
 
     /// Sends messages, and remembers the rows behind those that were confirmed. How many were.
@@ -194,7 +210,7 @@ impl Hunting {
         &self,
         queue: QueueName,
         messages: &[Envelope<B>],
-        keys: &[Key],
+        news: &[News],
         now: Timestamp,
     ) -> Result<u64, HuntingError> {
         if messages.is_empty() {
@@ -202,7 +218,7 @@ impl Hunting {
         }
         let results = self.queue.send(queue, messages, now).await;
         let (mut confirmed, mut sent, mut failure) = (Vec::new(), 0, None);
-        for ((result, message), key) in results.into_iter().zip(messages).zip(keys) {
+        for ((result, message), row) in results.into_iter().zip(messages).zip(news) {
             match result {
                 Ok(()) => sent += 1,
                 // It will never be sent; it must not hold up what comes after it.
@@ -217,16 +233,26 @@ impl Hunting {
                     continue;
                 }
             }
-            confirmed.push(key.clone());
+            confirmed.push(row);
         }
-        self.remember(&confirmed, now).await?;
+        self.remember(confirmed, now).await?;
         // The cursor stays where it is: what was confirmed is remembered, what was not comes again.
         failure.map_or(Ok(sent), |error| Err(error.into()))
     }
 
-    async fn remember(&self, keys: &[Key], now: Timestamp) -> Result<(), HuntingError> {
-        let writes =
-            keys.iter().map(|key| HuntSeen::write(key.clone(), now)).collect::<Result<Vec<_>, _>>()?;
+    async fn remember(
+        &self,
+        news: impl IntoIterator<Item = &News>,
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        let write = |row: &News| {
+            let seen = HuntSeen { first_seen: row.first_seen, is_told: true };
+            seen.write(row.key.clone(), Expect::Any, now)
+        };
+        self.write(news.into_iter().map(write).collect::<Result<_, _>>()?, now).await
+    }
+
+    async fn write(&self, writes: Vec<Write>, now: Timestamp) -> Result<(), HuntingError> {
         for some in writes.chunks(MAX_COMMIT) {
             self.state.commit(some, now).await?;
         }

@@ -12,6 +12,7 @@ mod rows;
 mod trouble;
 
 pub use by_hand::ByHand;
+pub use trouble::is_overdue;
 
 use defender::{Reader, TICK};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};

@@ -8,10 +8,10 @@ use crate::{
     due::{DAY, Standing},
     later,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{Envelope, Notice, Table, Topic, one_line};
 use policy::{Hunt, Span};
-use ports::{Expect, HuntRest, HuntTrouble, QueueName, Stored, Write};
+use ports::{Expect, HuntRest, HuntRow, HuntTrouble, QueueName, Stored, Write};
 
 /// For how long a hunt may miss its schedule threefold and people are not told yet.
 const GRACE: SignedDuration = SignedDuration::from_mins(15);
@@ -40,7 +40,7 @@ impl Hunting {
         let why = one_line(why, MAX_WHY);
         tracing::warn!(hunt = standing.hunt.name, why, "a hunt was not answered");
         standing.row.next = self.soon(standing.hunt, now);
-        if is_known_broken(standing) {
+        if standing.row.is_known_broken() {
             return;
         }
         let since =
@@ -59,7 +59,7 @@ impl Hunting {
         let hunt = standing.hunt;
         tracing::error!(hunt = hunt.name, why, "a hunt is broken");
         let mut since = now;
-        match standing.row.trouble.as_ref().filter(|_| is_known_broken(standing)) {
+        match standing.row.trouble.as_ref().filter(|_| standing.row.is_known_broken()) {
             Some(before) => since = before.since,
             None => {
                 let last = spoken(standing.row.last_success);
@@ -105,21 +105,19 @@ impl Hunting {
         now: Timestamp,
     ) -> Result<(), HuntingError> {
         let (hunt, row) = (standing.hunt, &standing.row);
-        let since = row.last_success.map_or(row.since, |last| last.max(row.since));
-        let longest = hunt.schedule.longest(since, &self.time_zone);
-        let limit = later(later(since, longest.saturating_mul(3)), GRACE);
-        if row.overdue_told || is_known_broken(standing) || now <= limit {
+        let is_overdue = is_overdue(hunt, row, &self.time_zone, now);
+        if row.overdue_told || row.is_known_broken() || !is_overdue {
             return Ok(());
         }
         let mut facts = vec![match row.last_success {
             Some(last) => format!("it came to its end for the last time at {last}"),
-            None => format!("it has not come to its end since {since}"),
+            None => format!("it has not come to its end since {}", row.since),
         }];
         facts.extend(row.trouble.iter().map(|trouble| trouble.why.clone()));
         facts.extend(rest.map(|rest| format!("hunting rests until {}: {}", rest.until, rest.why)));
         tracing::error!(hunt = hunt.name, ?facts, "a hunt is overdue");
         let topic = Topic::HuntOverdue { hunt: hunt.name.clone() };
-        self.tell(hunt, topic, &["overdue", &since.to_string()], facts, None, now).await?;
+        self.tell(hunt, topic, &["overdue", &last_good(row).to_string()], facts, None, now).await?;
         standing.row.overdue_told = true;
         self.save(standing, now).await?;
         Ok(())
@@ -180,10 +178,16 @@ impl Hunting {
     }
 }
 
-/// Whether people were told that this version of the file is broken.
-fn is_known_broken(standing: &Standing<'_>) -> bool {
-    let row = &standing.row;
-    row.trouble.as_ref().is_some_and(|trouble| trouble.broken && trouble.since >= row.since)
+/// Whether a hunt has not come to its end for three times as long as its schedule says, and a little.
+pub fn is_overdue(hunt: &Hunt, row: &HuntRow, zone: &TimeZone, now: Timestamp) -> bool {
+    let since = last_good(row);
+    let limit = hunt.schedule.longest(since, zone).saturating_mul(3).saturating_add(GRACE);
+    now.duration_since(since) > limit
+}
+
+/// Since when a hunt has not come to its end.
+fn last_good(row: &HuntRow) -> Timestamp {
+    row.last_success.map_or(row.since, |last| last.max(row.since))
 }
 
 /// A time as a part of an id.

@@ -4,7 +4,6 @@
 //! Nothing here changes what is read.
 
 use crate::{Poll, PollError, Progress, announce::News, on_tick, read::Round};
-use defender::Portion;
 use jiff::{SignedDuration, Timestamp};
 use model::{Envelope, Notice, Topic};
 use ports::{Expect, Once, QueueName, Stored, Write};
@@ -54,7 +53,7 @@ impl Poll {
         if let Some(why) = cursor(round, progress, now) {
             self.doubt("cursor", Some(Topic::Stuck), why, now).await?;
         }
-        if round.portion == Portion::Bare {
+        if round.lacks_evidence {
             let why = "alerts could only be read without their evidence: the service gives no answer with it";
             self.doubt("evidence", None, why.to_owned(), now).await?;
         }

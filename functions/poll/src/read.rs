@@ -28,6 +28,8 @@ pub(crate) struct Round {
     pub(crate) is_late: bool,
     /// What the service could answer last. Without evidence, it stays so until the poll ends.
     pub(crate) portion: Portion,
+    /// Whether something was read without its evidence.
+    pub(crate) lacks_evidence: bool,
     /// The latest stamp that was read on the way ahead.
     pub(crate) newest: Option<Timestamp>,
     /// By how much the service's clock was ahead when it gave the first page.
@@ -69,7 +71,7 @@ impl Poll {
             let read_until = match next {
                 Next::Complete => Some(window.to),
                 Next::From(stamp) => Some(stamp),
-                Next::Halves(..) => None,
+                Next::Parts(..) => None,
                 Next::WithinTick(tick) => {
                     self.read_tick(tick, page.returned, now, round).await?;
                     Some(tick.to)
@@ -87,7 +89,7 @@ impl Poll {
                     windows.push(Window { from: tick.to, ..window })
                 }
                 Next::WithinTick(_) => {}
-                Next::Halves(first, second) => windows.extend([second, first]),
+                Next::Parts(first, second) => windows.extend([second, first]),
             }
             // Only what moves forward counts: the next poll begins with the overlap once more, and whatever that
             // holds, it must come further than this one.
@@ -157,12 +159,13 @@ impl Poll {
     }
 }
 
-/// Remembers the latest stamp of what is read on the way ahead.
+/// Remembers the latest stamp of what is read on the way ahead, and whether it came without evidence.
 fn note_newest(answer: Result<AlertPage, ApiError>, round: &mut Round) -> Result<AlertPage, ApiError> {
-    if let Ok(page) = &answer
-        && !round.is_late
-    {
-        round.newest = page.alerts.iter().filter_map(|alert| alert.updated).chain(round.newest).max();
+    if let Ok(page) = &answer {
+        round.lacks_evidence |= !page.has_evidence;
+        if !round.is_late {
+            round.newest = page.alerts.iter().filter_map(|alert| alert.updated).chain(round.newest).max();
+        }
     }
     answer
 }

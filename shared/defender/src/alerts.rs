@@ -80,6 +80,8 @@ pub struct AlertPage {
     pub returned: usize,
     /// Whether they were asked for in ascending order of `lastUpdateTime`.
     pub ordered: bool,
+    /// Whether they were asked for with their evidence.
+    pub has_evidence: bool,
 }
 
 /// Where to go on after a page, so that the whole window has been read in the end.
@@ -89,18 +91,18 @@ pub enum Next {
     Complete,
     /// Everything before this stamp has been read; what is left of the window begins here.
     From(Timestamp),
-    /// Nothing can be concluded from the page's order: read both halves.
-    Halves(Window, Window),
+    /// Nothing can be concluded from the page's order: read both parts.
+    Parts(Window, Window),
     /// One tick holds more than a page: read it by skipping, then what is left of the window.
     WithinTick(Window),
 }
 
 /// The rule by which a window is read whole. A page that is not full ends its window. A full page in ascending
 /// order, if that was asked for, means that everything before its last stamp has come; the stamp itself is read again,
-/// because more alerts may share it. In any other order the window is halved: the default order of Defender's API is not
-/// documented, and `$orderby` is only known from Microsoft's own connector; Graph has no `$orderby` and gives the most
-/// recent first, by whatever time, so that stamps may ascend by chance while older ones are still to come. Paging by
-/// `$skip` is used only where one tick fills a page, because pages shift while alerts change.
+/// because more alerts may share it. In any other order the window is parted, and both parts are read: the default order
+/// of Defender's API is not documented, and `$orderby` is only known from Microsoft's own connector; Graph has no `$orderby`
+/// and gives the most recent first, by whatever time, so that stamps may ascend by chance while older ones are still to
+/// come. Paging by `$skip` is used only where one tick fills a page, because pages shift while alerts change.
 pub fn after(window: Window, page: &AlertPage) -> Next {
     if !page.full {
         return Next::Complete;
@@ -116,10 +118,19 @@ pub fn after(window: Window, page: &AlertPage) -> Next {
         Some(last) if page.ordered && last > window.from && last < window.to => Next::From(last),
         Some(last) if last == window.from => Next::WithinTick(Window { from: last, to: tick_end }),
         _ => {
-            let middle = middle(window);
-            Next::Halves(Window { to: middle, ..window }, Window { from: middle, ..window })
+            let at = median(window, page).unwrap_or_else(|| middle(window));
+            Next::Parts(Window { to: at, ..window }, Window { from: at, ..window })
         }
     }
+}
+
+/// The stamp in the middle of a page's, where it parts the window: alerts that crowd in one place are found there at once,
+/// and not after dozens of empty halves.
+fn median(window: Window, page: &AlertPage) -> Option<Timestamp> {
+    let mut stamps: Vec<Timestamp> = page.alerts.iter().filter_map(|alert| alert.updated).collect();
+    stamps.sort_unstable();
+    let median = stamps.get(stamps.len() / 2).copied()?;
+    (window.from < median && median < window.to).then_some(median)
 }
 
 /// The middle of a window that is longer than a tick, on a tick.
@@ -131,20 +142,30 @@ fn middle(window: Window) -> Timestamp {
 }
 
 impl AlertPage {
-    /// `size`: how many were asked for.
-    pub(crate) fn of(listed: Listed<Alert>, size: usize, ordered: bool) -> AlertPage {
+    /// A page in no order, with evidence. `size`: how many were asked for.
+    pub(crate) fn of(listed: Listed<Alert>, size: usize) -> AlertPage {
         let returned = listed.returned();
         AlertPage {
             full: returned > 0 && (returned >= size || listed.has_next_link),
             returned,
             alerts: listed.records,
             unreadable: listed.unreadable,
-            ordered,
+            ordered: false,
+            has_evidence: true,
         }
     }
 }
 
 impl Reader {
+    /// In what portion whoever needs no evidence asks for alerts: on Graph it cannot be left out, and small pages are only
+    /// more calls.
+    pub fn without_evidence(&self) -> Portion {
+        match self.alerts_api {
+            Api::Defender => Portion::Bare,
+            Api::Graph => Portion::Whole,
+        }
+    }
+
     /// A page of the alerts that were last updated within the window, past the first `skip`.
     pub async fn alerts(
         &self,
@@ -186,7 +207,8 @@ impl Reader {
             }
             answer => answer?,
         };
-        Ok(AlertPage::of(listed, size, !self.refuses_order.load(Ordering::Relaxed)))
+        let ordered = !self.refuses_order.load(Ordering::Relaxed);
+        Ok(AlertPage { ordered, has_evidence: portion != Portion::Bare, ..AlertPage::of(listed, size) })
     }
 
     /// One alert as it stands now, with its evidence. [`ApiError::NotFound`] where there is none, also when asked
@@ -249,7 +271,14 @@ mod tests {
             wire::alert(&value).unwrap()
         });
         let returned = stamps.len();
-        AlertPage { alerts: alerts.collect(), unreadable: vec![], full, returned, ordered: true }
+        AlertPage {
+            alerts: alerts.collect(),
+            unreadable: vec![],
+            full,
+            returned,
+            ordered: true,
+            has_evidence: true,
+        }
     }
 
     fn check(window: (i128, i128), stamps: &[i128], expected: Next) {
@@ -272,17 +301,23 @@ mod tests {
     }
 
     #[test]
-    fn any_other_order_halves_the_window() {
-        check((0, 1_000), &[900, 100], Next::Halves(window(0, 500), window(500, 1_000)));
-        check((0, 300), &[200, 100], Next::Halves(window(0, 100), window(100, 300)));
+    fn any_other_order_parts_the_window_among_the_pages_stamps() {
+        check((0, 10_000), &[9_000, 500, 100], Next::Parts(window(0, 500), window(500, 10_000)));
+        check((0, 300), &[200, 100], Next::Parts(window(0, 200), window(200, 300)));
+    }
+
+    #[test]
+    fn where_the_pages_stamps_cannot_part_it_the_window_is_halved() {
+        check((0, 1_000), &[100, 0, 0], Next::Parts(window(0, 500), window(500, 1_000)));
+        check((0, 300), &[100, 0, 0], Next::Parts(window(0, 100), window(100, 300)));
     }
 
     #[test]
     fn stamps_that_ascend_without_having_been_asked_to_prove_nothing() {
         let unordered = |stamps| AlertPage { ordered: false, ..page(stamps, true) };
-        let halves = Next::Halves(window(0, 500), window(500, 1_000));
-        assert_eq!(after(window(0, 1_000), &unordered(&[700, 700])), halves);
-        assert_eq!(after(window(0, 1_000), &unordered(&[600, 700])), halves);
+        let parts = Next::Parts(window(0, 700), window(700, 1_000));
+        assert_eq!(after(window(0, 1_000), &unordered(&[700, 700])), parts);
+        assert_eq!(after(window(0, 1_000), &unordered(&[600, 700])), parts);
         assert_eq!(after(window(0, 1_000), &unordered(&[0, 0])), Next::WithinTick(window(0, 100)));
     }
 
@@ -294,11 +329,11 @@ mod tests {
     }
 
     #[test]
-    fn halving_always_ends() {
+    fn parting_always_ends() {
         let mut left = window(0, 1_000_000_000);
         for _ in 0..64 {
             match after(left, &page(&[1, 0], true)) {
-                Next::Halves(first, second) => {
+                Next::Parts(first, second) => {
                     assert!(first.from < first.to && second.from < second.to && first.to == second.from);
                     left = second;
                 }

@@ -53,7 +53,7 @@ impl Reader {
             listed = graph.get("GET alerts", link, call, decode).await?;
         }
         let once_more = skip - seen.min(skip);
-        let page = AlertPage::of(listed, size, false);
+        let page = AlertPage::of(listed, size);
         Ok(AlertPage { returned: page.returned.saturating_sub(once_more), ..page })
     }
 

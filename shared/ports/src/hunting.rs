@@ -3,7 +3,7 @@
 
 use crate::{Expect, Key, StateError, Write, rows::days};
 use jiff::Timestamp;
-use model::TenantId;
+use model::{FirstSeen, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// How a hunt stands.
@@ -88,12 +88,20 @@ impl HuntRow {
     pub fn is_broken(&self) -> bool {
         self.trouble.as_ref().is_some_and(|trouble| trouble.broken)
     }
+
+    /// Whether this version of the file was found to be so, of which people were told.
+    pub fn is_known_broken(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.broken && trouble.since >= self.since)
+    }
 }
 
-/// That a row of a hunt was made known.
+/// That a row of a hunt was found, and perhaps made known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HuntSeen {
-    pub at: Timestamp,
+    /// When it was found first, and in which mode: what is first seen while observing is never acted upon.
+    pub first_seen: FirstSeen,
+    /// Whether the queue has taken what became of it. Until then it is sent again, as it was seen first.
+    pub is_told: bool,
 }
 
 impl HuntSeen {
@@ -103,8 +111,8 @@ impl HuntSeen {
     }
 
     /// Longer than the service keeps events (30 days): what is forgotten cannot be found again.
-    pub fn write(key: Key, now: Timestamp) -> Result<Write, StateError> {
-        Write::put(key, &HuntSeen { at: now }, Expect::Any, days(now, 45))
+    pub fn write(&self, key: Key, expect: Expect, now: Timestamp) -> Result<Write, StateError> {
+        Write::put(key, self, expect, days(now, 45))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     show,
     walk::{Collect, Lack, Walk, call},
 };
-use defender::{AlertPage, ApiError, Portion, Reader, Window};
+use defender::{AlertPage, ApiError, Reader, Window};
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use model::{Alert, AlertId, DeviceId, Effect, MachineAction, one_line};
 use ports::{CaseRow, Expect, Observed, StateError};
@@ -94,7 +94,7 @@ async fn actions(reader: &Reader, since: Timestamp) -> Result<Vec<MachineAction>
 /// The alerts of a window, and what of it could not be read, a sentence each.
 async fn alerts(reader: &Reader, window: Window) -> (Listed, Vec<String>) {
     let mut listed = Listed::default();
-    let mut walk = Walk::new(reader, Portion::Bare);
+    let mut walk = Walk::new(reader, reader.without_evidence());
     let read = walk.alerts(vec![window], &mut listed).await;
     let stopped = read.err().map(|error| format!("not every alert could be listed: {error}"));
     (listed, walk.missed.into_iter().chain(stopped).collect())

@@ -41,7 +41,7 @@ async fn read_whole(client: &Client, whole: Window, portion: Portion) -> (BTreeS
         match after(window, &first) {
             Next::Complete => {}
             Next::From(from) => left.push(Window { from, ..window }),
-            Next::Halves(one, other) => left.extend([other, one]),
+            Next::Parts(one, other) => left.extend([other, one]),
             Next::WithinTick(tick) => {
                 let (mut skip, mut more) = (first.returned, first.full);
                 while more {

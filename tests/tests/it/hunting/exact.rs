@@ -4,11 +4,18 @@
 use super::{
     REMOTE_TOOLS, ago, cases, event, hunting, hunting_with, one_event, queries, table, tenant, told,
 };
+use crate::isolation::{
+    put, take,
+    watched::{self, Access, Fate, Watched},
+};
 use defender::MOST_ROWS;
 use jiff::SignedDuration;
+use model::Mode;
+use ports::QueueName;
 use scenarios::{Scene, hours, minutes, noon, seconds};
 use serde_json::json;
 use simulator::{Fault, FaultKind};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 #[tokio::test]
 async fn an_event_that_becomes_visible_late_is_found_once_within_the_overlap() {
@@ -150,5 +157,31 @@ async fn a_hunt_that_is_not_due_costs_nothing() {
     }
     assert!(queries(&scene) <= before + 1, "every ten minutes, at a minute of its own");
     scene.settle(minutes(5)).await;
+    scene.end().await;
+}
+
+/// The run dies between sending and remembering, and the copy that it has sent is the one that comes later.
+#[tokio::test]
+async fn a_row_that_a_run_found_while_observing_is_never_acted_upon_though_the_run_has_died() {
+    let mut scene = Scene::with(one_event(), hunting()).await;
+    let dead = AtomicBool::new(false);
+    let mortal = Watched::new(&scene, move |access: &Access<'_>| match access {
+        _ if dead.load(SeqCst) => Fate::Fails,
+        Access::Write(text) if text.contains("alert-found") => {
+            dead.store(true, SeqCst);
+            Fate::Happens
+        }
+        _ => Fate::Happens,
+    });
+    let first = watched::hunting(&scene, mortal, hunting().hunts, Mode::Observe);
+    first.run(scene.now).await.unwrap_err();
+    let sent = take(&scene, QueueName::AlertsFound).await;
+    assert_eq!(sent.len(), 1);
+    scene.pass(minutes(6));
+    assert_eq!(scene.hunt().await.announced, 1, "it was never confirmed");
+    put(&scene, QueueName::AlertsFound, &sent).await;
+    scene.settle(minutes(5)).await;
+    assert_eq!(scene.isolate_calls(), 0);
+    assert_eq!(cases(&scene).await.len(), 1);
     scene.end().await;
 }

@@ -3,10 +3,12 @@
 use super::{
     REMOTE_TOOLS, ago, cases, event, hunting, hunting_with, one_event, outcome, table, tenant, the_case, told,
 };
+use crate::isolation::{put, take};
 use model::{Answer, EffectState, Hunted, Mode};
 use policy::Texts;
-use scenarios::{Scene, Setup, device, high, hours, minutes, noon, shipped_playbook, workstation};
-use simulator::{Machine, World};
+use ports::QueueName;
+use scenarios::{Scene, Setup, device, high, hours, minutes, noon, shipped_playbook};
+use simulator::{Fault, FaultKind, Machine, World};
 use std::{fs, sync::Arc};
 
 #[tokio::test]
@@ -198,22 +200,84 @@ async fn a_person_who_gave_the_device_back_is_not_undone_by_the_next_row() {
     scene.end().await;
 }
 
-/// `release_after` asks Defender whether the alert is resolved; of a hunt's alert it knows nothing.
+/// Before `release_after` gives a device back, the other alerts of its incident are looked at; a row has none.
 #[tokio::test]
-async fn nobody_asks_defender_about_a_row_when_the_timer_is_due_or_a_comment_is_to_be_written() {
-    let mut setup = Setup::playing(|settings| {
-        settings.isolation.release_after = Some(hours(24));
-        settings.isolation.comment_on_alert = true;
-    });
+async fn what_a_hunt_has_cut_off_no_timer_gives_back_and_people_hear_of_it_once() {
+    let mut setup = Setup::playing(|settings| settings.isolation.release_after = Some(hours(24)));
     setup.hunts = hunting().hunts;
-    let world = one_event().machine(workstation(2));
-    let mut scene = Scene::with(world, setup).await;
+    let mut scene = Scene::with(one_event(), setup).await;
     scene.hunt().await;
     scene.settle(minutes(5)).await;
-    scene.pass(hours(23));
-    scene.settle(hours(3)).await;
-    for route in ["GET alert", "PATCH alert", "GET incident"] {
+    let before = scene.mails().len();
+    for _ in 0..20 {
+        scene.pass(hours(3));
+        scene.settle(minutes(30)).await;
+    }
+    assert!(scene.is_isolated(1));
+    let after: Vec<String> = scene.subjects().split_off(before);
+    assert_eq!(after.len(), 1, "{after:#?}");
+    assert!(after[0].contains("release"), "{after:#?}");
+    for route in ["POST unisolate", "GET alert", "GET incident"] {
         assert_eq!(scene.simulator.count(route), 0, "{route}");
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_comment_is_written_on_defenders_alert_alone() {
+    let mut setup = Setup::playing(|settings| settings.isolation.comment_on_alert = true);
+    setup.hunts = hunting().hunts;
+    let mut world = one_event().alert(high("a", 1));
+    for app in &mut world.apps {
+        app.roles.push("Alert.ReadWrite.All".to_owned());
+        app.graph_roles.push("SecurityAlert.ReadWrite.All".to_owned());
+    }
+    let mut scene = Scene::with(world, setup).await;
+    scene.poll().await;
+    scene.hunt().await;
+    scene.settle(minutes(5)).await;
+    let commented = scene.simulator.with(|world| world.comments_on("a").len());
+    assert!(commented > 0, "nothing was written");
+    assert_eq!(scene.simulator.count("PATCH alert"), commented);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_row_that_was_held_back_goes_on_when_a_person_says_so_without_asking_defender_about_it() {
+    let mut scene = Scene::with(one_event(), hunting()).await;
+    scene.pause().await;
+    scene.hunt().await;
+    scene.settle(minutes(5)).await;
+    assert_eq!((outcome(&scene).await.1, scene.isolate_calls()), (Some(EffectState::Held), 0));
+    scene.resume().await;
+    let held = scene.held().await;
+    scene.run_held(&held[0]).await;
+    scene.settle(minutes(5)).await;
+    assert!(scene.is_isolated(1));
+    assert_eq!((scene.isolate_calls(), scene.simulator.count("GET alert")), (1, 0));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_row_whose_isolation_got_no_answer_is_settled_by_its_mark() {
+    let mut scene = Scene::with(one_event(), hunting()).await;
+    scene.simulator.with(|world| world.faults.push(Fault::once("POST isolate", FaultKind::ResetAfter)));
+    scene.hunt().await;
+    scene.settle(minutes(10)).await;
+    assert_eq!(outcome(&scene).await, (Answer::Isolate, Some(EffectState::Succeeded)));
+    assert_eq!((scene.isolate_calls(), scene.simulator.count("GET alert")), (1, 0));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_put_back_two_weeks_later_isolates_nobody() {
+    let mut scene = Scene::with(one_event(), hunting()).await;
+    scene.hunt_without_working().await;
+    let found = take(&scene, QueueName::AlertsFound).await;
+    scene.pass(hours(14 * 24));
+    put(&scene, QueueName::AlertsFound, &found).await;
+    scene.settle(minutes(5)).await;
+    assert_eq!(scene.isolate_calls(), 0);
+    assert_eq!(outcome(&scene).await.0, Answer::Refused);
     scene.end().await;
 }

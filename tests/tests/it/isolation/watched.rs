@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use defender::{Pause, Reader, Responder, connect};
-use jiff::{SignedDuration, Timestamp};
+use hunt::Hunting;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use local::Store;
 use model::{AlertEnriched, Mode};
-use policy::Playbook;
+use policy::{Hunt, Playbook};
 use poll::Poll;
 use ports::{
     CommitError, DeadPage, Delivery, Disposition, Item, Key, Out, Page, Queue, QueueBackend, QueueError,
@@ -305,6 +306,21 @@ pub(crate) fn polling(scene: &Scene, store: Arc<Watched>) -> Poll {
         overlap: SignedDuration::from_mins(10),
         lookback: Setup::default().lookback,
         mode: Mode::Enforce,
+    }
+}
+
+/// `hunt` by itself, in that mode, over a watched store.
+pub(crate) fn hunting(scene: &Scene, store: Arc<Watched>, hunts: Vec<Hunt>, mode: Mode) -> Hunting {
+    Hunting {
+        tenant: scene.tenant.clone(),
+        reader: client(scene, &scene.simulator.url()).0,
+        queue: Queue::new(store.clone()),
+        state: State::new(store),
+        tally: Tally::default(),
+        hunts: hunts.into(),
+        lists: [].into(),
+        mode,
+        time_zone: TimeZone::UTC,
     }
 }
 
