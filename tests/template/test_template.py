@@ -54,8 +54,11 @@ PERMISSIONS = {
         "log of hunt": LOG,
         "ReaderSecret": SECRET,
         "AlertsFound": SEND,
+        "AlertsFoundDeadLetters": SEND,
         "EffectsRequested": SEND,
+        "EffectsRequestedDeadLetters": SEND,
         "ActionsTaken": SEND,
+        "ActionsTakenDeadLetters": SEND,
         "Table": ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"],
         "Key": ["kms:Decrypt via dynamodb, secretsmanager, sqs", SEND_KEY],
     },
@@ -112,7 +115,8 @@ FUNCTIONS = {
     "Poll": (120, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_LOOKBACK "
              "CORDON_ALERTS_FOUND_URL CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ACTIONS_TAKEN_URL"),
     "Hunt": (300, {}, f"{TENANT} {READER} CORDON_PLAYBOOK CORDON_MODE CORDON_ALERTS_FOUND_URL "
-             "CORDON_EFFECTS_REQUESTED_URL CORDON_ACTIONS_TAKEN_URL"),
+             "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_EFFECTS_REQUESTED_URL "
+             "CORDON_EFFECTS_REQUESTED_DEAD_LETTERS_URL CORDON_ACTIONS_TAKEN_URL CORDON_ACTIONS_TAKEN_DEAD_LETTERS_URL"),
     "Enrich": (30, {"AlertsFound": (10, 5)}, f"{TENANT} {READER} CORDON_ALERTS_FOUND_URL "
                "CORDON_ALERTS_FOUND_DEAD_LETTERS_URL CORDON_ALERTS_ENRICHED_URL"),
     "Respond": (30, {"AlertsEnriched": (2, 2), "EffectsRequested": (2, 2)},
@@ -209,6 +213,11 @@ TAGS = {"cordon:tenant": ref("TenantId"), "cordon:table": ref("Table"), "cordon:
 
 # Whether each is there always, or when it is asked for.
 SECRETS = {"ReaderSecret": None, "ActorSecret": None, "NotifySecret": "HasChannelsSecret"}
+
+# The alarms on silence: of which function, and after how many minutes. The rarest schedule, in minutes, leaves a run for each
+# of them, and for hunts that are to run every five minutes.
+SILENT = {"PollSilence": ("Poll", 5), "HuntSilence": ("Hunt", 15)}
+SLOWEST = {"Poll": 4, "Hunt": 5}
 # A visibility other than the parameter's, against a tenant.
 OWN_VISIBILITY = {"ActionsTaken": 360}
 
@@ -667,7 +676,7 @@ def alarms(template):
     for name, alarm in found.items():
         if alarm.get("AlarmActions") != [ref("Alarms")] or alarm.get("ActionsEnabled", True) is not True:
             yield f"{name} is told to nobody"
-        if name != "PollSilence" and "Condition" in template["Resources"][name]:
+        if name not in SILENT and "Condition" in template["Resources"][name]:
             yield f"{name} may be missing"
         if not alarm.get("AlarmName", {}).get("Fn::Sub", "").startswith("${AWS::StackName}-"):
             yield f"{name} may not publish: the topic takes alarms with the stack's name only"
@@ -694,32 +703,39 @@ def alarms(template):
                 yield f"nobody hears of {name}'s {metric}"
     if not rings("Cordon", sub("${AWS::StackName}-trouble"), None, 0, 3, 15):
         yield "nobody hears of what the functions log as trouble"
-    yield from silence(template, found.get("PollSilence", {}))
+    for name, (function, minutes) in SILENT.items():
+        yield from silence(template, name, found.get(name, {}), function, minutes)
 
 
-def silence(template, alarm):
-    """No successful poll for five minutes, whether it fails or does not run at all."""
+def silence(template, name, alarm, function, minutes):
+    """No successful run for so many minutes, whether it fails or does not run at all."""
     metrics = {one["Id"]: one for one in alarm.get("Metrics", [])}
     parts = {
         name: one["MetricStat"]["Metric"]["MetricName"] for name, one in metrics.items()
-        if one.get("MetricStat", {}).get("Metric", {}).get("Dimensions") == [{"Name": "FunctionName", "Value": ref("Poll")}]
+        if one.get("MetricStat", {}).get("Metric", {}).get("Dimensions") == [{"Name": "FunctionName", "Value": ref(function)}]
         and one["MetricStat"]["Period"] == 60 and one["MetricStat"]["Stat"] == "Sum"
     }
     expression = metrics.get("successes", {}).get("Expression")
     if parts != {"invocations": "Invocations", "errors": "Errors"} or expression != "invocations - FILL(errors, 0)":
-        yield "nobody counts the polls that succeed"
+        yield f"nobody counts the runs of {function} that succeed"
     expected = {
-        "ComparisonOperator": "LessThanThreshold", "Threshold": 1, "EvaluationPeriods": 5, "DatapointsToAlarm": 5,
+        "ComparisonOperator": "LessThanThreshold", "Threshold": 1, "EvaluationPeriods": minutes,
+        "DatapointsToAlarm": minutes,
         "TreatMissingData": "breaching",
     }
     if any(alarm.get(key) != value for key, value in expected.items()):
-        yield "nobody hears that polling has stopped"
-    if template["Resources"].get("PollSilence", {}).get("Condition", "AgainstTenant") != "AgainstTenant":
-        yield "the alarm on silence may be missing in front of a tenant"
-    pattern = template["Parameters"]["PollSchedule"]["AllowedPattern"]
-    for schedule in ("rate(5 minutes)", "rate(1 hour)", "cron(0 0 * * ? *)"):
+        yield f"nobody hears that {function} has stopped"
+    if template["Resources"].get(name, {}).get("Condition", "AgainstTenant") != "AgainstTenant":
+        yield f"{name} may be missing in front of a tenant"
+    pattern = template["Parameters"][f"{function}Schedule"]["AllowedPattern"]
+    longest = SLOWEST[function]
+    for schedule in (f"rate({longest + 1} minutes)", "rate(15 minutes)", "rate(1 hour)", "rate(1 minutes)", "rate(2 minute)",
+                     "rate(0 minutes)", "cron(0 0 * * ? *)"):
         if re.fullmatch(pattern, schedule):
-            yield f"the alarm on silence would ring for ever with {schedule}"
+            yield f"{function} may be started by {schedule}: too rarely, or no schedule"
+    for schedule in ("rate(1 minute)", f"rate({longest} minutes)"):
+        if not re.fullmatch(pattern, schedule):
+            yield f"{function} cannot be started by {schedule}"
 
 
 def playbook(template):
@@ -920,10 +936,16 @@ BROKEN = [
     (alarms, "Respond's Throttles", lambda t: t["Resources"].pop("RespondThrottlesAlarm")),
     (alarms, "Respond's Errors", lambda t: own(t, "RespondErrorsAlarm").update(Dimensions=own(t, "PollErrorsAlarm")["Dimensions"])),
     (alarms, "told to nobody", lambda t: own(t, "PollSilence").pop("AlarmActions")),
-    (alarms, "polling has stopped", lambda t: own(t, "PollSilence").update(TreatMissingData="notBreaching")),
-    (alarms, "polls that succeed", lambda t: own(t, "PollSilence")["Metrics"].pop()),
+    (alarms, "Hunt has stopped", lambda t: t["Resources"].pop("HuntSilence")),
+    (alarms, "Hunt has stopped", lambda t: own(t, "HuntSilence").update(EvaluationPeriods=5, DatapointsToAlarm=5)),
+    (alarms, "runs of Hunt that succeed", lambda t: own(t, "HuntSilence").update(Metrics=own(t, "PollSilence")["Metrics"])),
+    (alarms, "HuntSilence may be missing", lambda t: t["Resources"]["HuntSilence"].update(Condition="HasAlarmEmail")),
+    (alarms, "started by rate(15 minutes)",
+     lambda t: t["Parameters"]["HuntSchedule"].update(AllowedPattern=r"^rate\((1 minute|[0-9]{1,2} minutes)\)$")),
+    (alarms, "Poll has stopped", lambda t: own(t, "PollSilence").update(TreatMissingData="notBreaching")),
+    (alarms, "runs of Poll that succeed", lambda t: own(t, "PollSilence")["Metrics"].pop()),
     (alarms, "may be missing", lambda t: t["Resources"]["PollSilence"].update(Condition="HasAlarmEmail")),
-    (alarms, "ring for ever", lambda t: t["Parameters"]["PollSchedule"].update(AllowedPattern=".*")),
+    (alarms, "too rarely", lambda t: t["Parameters"]["PollSchedule"].update(AllowedPattern=".*")),
     (playbook, "Respond has the layers", lambda t: own(t, "Respond").pop("Layers")),
     (playbook, "Track has the layers", lambda t: own(t, "Track").pop("Layers")),
     (playbook, "does not hold the playbook", lambda t: own(t, "Playbook").update(ContentUri="playbook/")),

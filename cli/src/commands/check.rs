@@ -394,7 +394,7 @@ fn about_hunts(hunts: &[Hunt], report: &mut Report) {
     }
 }
 
-/// Which of them are broken or overdue, as far as a state says.
+/// Which of them are failing, broken or overdue, as far as a state says.
 async fn hunts_stand(
     desk: Option<&Desk>,
     hunts: &[Hunt],

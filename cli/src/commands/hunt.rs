@@ -10,7 +10,7 @@ use crate::{
     Ending, clock,
     commands::check::{hunting_role, reader_of},
     desk::At,
-    settings::{playbook_folder, read_hunts, refused},
+    settings::{playbook_folder, read_hunts, refused, state_file},
     show,
 };
 use clap::{Args, ValueEnum};
@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use local::Store;
 use model::{Mode, one_line};
 use policy::{AssetList, Hunt, Span};
-use ports::{Queue, State, Tally};
+use ports::{HuntRest, Queue, State, Stored, Tally};
 use print::Printer;
 use std::sync::Arc;
 
@@ -45,8 +45,12 @@ Examples:
 It runs the query of playbook/hunts/NAME.toml, whether the hunt is on or off, and prints the rows: nothing is kept, nobody is
 told, no alert is made. What it cost is said on standard error; it comes out of the tenant's quota. The service keeps 30 days.
 
-json prints one object a row, as the service gave it. table and csv leave out control characters and line breaks; a cell of
-csv that a spreadsheet would take for a formula begins with an apostrophe. A table shows the first 200 rows (--limit).
+json prints one object a row, as the service gave it. table and csv leave out control characters and line breaks; in csv an
+apostrophe stands before whatever a spreadsheet would take for a formula. A table shows the first 200 rows (--limit).
+
+A window that is too much for one answer is read in parts, with 45 calls at most: then it stops and says from where to go on.
+It does not begin while hunting rests because the tenant's quota is used up, as far as the state of this machine says so
+(CORDON_STATE). A stack's hunts are run by the stack: by hand they run from here, with settings of your own.
 
 It needs the settings for the tenant, and the app's permission to hunt: ThreatHunting.Read.All of Microsoft Graph, or with
 DEFENDER_HUNTING_API=defender AdvancedQuery.Read.All of WindowsDefenderATP. `cordon hunts` lists the names.")]
@@ -72,6 +76,9 @@ pub(crate) struct HuntCommand {
     /// How many rows are printed at most; all of them are counted
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Refused, as before the command; here, so that the help does not offer it.
+    #[arg(long, hide = true)]
+    stack: Option<String>,
 }
 
 /// How rows are printed.
@@ -114,6 +121,10 @@ impl HuntCommand {
         let Some(connection) = Connection::from_vars(at.vars, None, &mut problems) else {
             return Err(Ending::Settings(problems.iter().map(str::to_owned).collect()));
         };
+        if let Some(rest) = resting(at, now).await {
+            let (until, why) = (show::time(rest.until), one_line(&rest.why, 300));
+            return Err(Ending::attention(format!("no hunt asks the service before {until}: {why}")));
+        }
         let hunting = hunting(&connection, lists)?;
         let mut printer = Printer::new(self.format(), self.limit);
         show::progress("hunting …");
@@ -140,7 +151,14 @@ impl HuntCommand {
         }
         let unreadable =
             (answer.unreadable > 0).then(|| format!("{} row(s) could not be read", answer.unreadable));
-        Ok(Ending::of(unreadable.into_iter().collect()))
+        let unread = answer.unread_from.map(|from| {
+            format!(
+                "stopped after {} calls, which are the tenant's quota of a minute: nothing after {from} was read; go on in \
+                 a minute with --from {from} --to {}, or ask for less time at once",
+                answer.calls, span.to
+            )
+        });
+        Ok(Ending::of(unreadable.into_iter().chain(unread).collect()))
     }
 
     fn format(&self) -> Format {
@@ -178,6 +196,19 @@ fn named<'a>(name: Option<&str>, hunts: &'a [Hunt]) -> Result<&'a Hunt, Ending> 
     }))
 }
 
+/// What the hunts of this machine were told about waiting, while it holds. The service says so itself in any case: a state
+/// that is not there, or cannot be read, keeps nobody from asking.
+async fn resting(at: &At<'_>, now: Timestamp) -> Option<HuntRest> {
+    if !state_file(at.vars).exists() {
+        return None;
+    }
+    let desk = at.look().await.ok()?;
+    let rest: Option<Stored<HuntRest>> = desk.state.get(&HuntRest::key(&desk.tenant), now).await.ok()?;
+    let latest = now.checked_add(DAY).unwrap_or(Timestamp::MAX);
+    // No rest lasts longer than a day: one that does was written by a clock that was wrong.
+    rest.map(|rest| rest.value).filter(|rest| rest.until > now && rest.until <= latest)
+}
+
 /// The step, over a queue and a state of its own that nobody looks at: by hand nothing is written.
 fn hunting(connection: &Connection, lists: Vec<AssetList>) -> Result<Hunting, Ending> {
     let nowhere = Store::in_memory().map_err(|error| Ending::attention(super::run::chain(&error)))?;
@@ -205,6 +236,9 @@ fn failed(hunt: &Hunt, connection: &Connection, error: &HuntError) -> Ending {
         HuntError::TooMuch { .. } => {
             Ending::attention(format!("{error}; ask for less time at once (--since, or --from and --to)"))
         }
+        HuntError::TookTooLong { .. } => Ending::attention(format!(
+            "{error}; try again later, or ask for less time at once (--since, or --from and --to)"
+        )),
         HuntError::UsedUp { .. } => Ending::attention(error.to_string()),
         HuntError::Api(ApiError::Unauthorized { why, .. }) => {
             Ending::settings(format!("{}: {why}", refused(why, "DEFENDER_")))

@@ -28,14 +28,17 @@ Examples:
 Each hunt with its state, its schedule, its last and next run, the rows of the last run and how many of them were new, and
 what that run cost: calls of the service, and seconds that it was at work.
 
-  off       enabled = false in its file; `cordon hunt NAME` runs it all the same
-  on        runs when it is due
-  resting   the service's quota is used up: no hunt asks before the time that is shown
-  broken    the service refuses the query, or its rows lack a column; its file has to change
-  overdue   it has not come to its end for three times as long as its schedule says
+  off          enabled = false in its file; `cordon hunt NAME` runs it all the same
+  on           runs when it is due
+  not run yet  it is on, and has never asked the service for anything
+  changed      not run since its file has changed. `cordon run` reads the files when it starts: restart it; on AWS, deploy
+  resting      the service's quota is used up: no hunt asks before the time that is shown
+  failing      its last run did not come to its end, for want of a permission for instance; it is tried again
+  broken       the service refuses the query, or its rows lack a column: it is tried once a day until its file has changed
+  overdue      it has not come to its end for three times as long as its schedule says
 
 With --stack the state is the stack's; the playbook here (CORDON_PLAYBOOK) is taken to be the one that is deployed. It ends
-with 1 where a hunt is broken or overdue.")]
+with 1 where a hunt is failing, broken or overdue.")]
 pub(crate) struct Hunts {
     #[command(flatten)]
     reporting: Reporting,
@@ -75,7 +78,10 @@ struct Standing {
 enum Stands {
     Off,
     On,
+    NotRunYet,
+    Changed,
     Resting,
+    Failing,
     Broken,
     Overdue,
 }
@@ -85,7 +91,10 @@ impl Stands {
         match self {
             Stands::Off => "off",
             Stands::On => "on",
+            Stands::NotRunYet => "not run yet",
+            Stands::Changed => "changed",
             Stands::Resting => "resting",
+            Stands::Failing => "failing",
             Stands::Broken => "broken",
             Stands::Overdue => "overdue",
         }
@@ -141,16 +150,6 @@ impl Standings {
         self.hunts.iter().filter_map(|hunt| hunt.attention(now)).collect()
     }
 
-    /// The same, and which runs did not come to their end for a reason that may pass.
-    pub(crate) fn all_trouble(&self, now: Timestamp) -> Vec<String> {
-        let did_not_end = |hunt: &Standing| {
-            let trouble = hunt.trouble.as_ref().filter(|_| hunt.state != Stands::Off)?;
-            let (name, why) = (&hunt.hunt, one_line(&trouble.why, 300));
-            Some(format!("the hunt `{name}` did not come to its end, and is tried again: {why}"))
-        };
-        self.hunts.iter().filter_map(|hunt| hunt.attention(now).or_else(|| did_not_end(hunt))).collect()
-    }
-
     /// How many there are, how many of them are on, and which are not as they should be; in a few words.
     pub(crate) fn in_short(&self) -> String {
         let on = self.hunts.iter().filter(|hunt| hunt.state != Stands::Off).count();
@@ -158,7 +157,7 @@ impl Standings {
             0 => return "none".to_owned(),
             all => format!("{on} on, {} off", all.saturating_sub(on)),
         };
-        for state in [Stands::Broken, Stands::Overdue] {
+        for state in [Stands::Broken, Stands::Overdue, Stands::Failing, Stands::Changed, Stands::NotRunYet] {
             let these: Vec<&str> =
                 self.hunts.iter().filter(|hunt| hunt.state == state).map(|hunt| hunt.hunt.as_str()).collect();
             if !these.is_empty() {
@@ -183,6 +182,12 @@ impl Standings {
             show::line(&format!("No hunt asks the service before {until}: {why}"));
         }
         for hunt in &self.hunts {
+            if hunt.state == Stands::Changed {
+                let name = &hunt.hunt;
+                show::line(&format!(
+                    "{name}: not run since its file has changed (after a change, restart `cordon run`; on AWS, deploy)"
+                ));
+            }
             if let Some(trouble) = &hunt.trouble {
                 let since = show::span(now.duration_since(trouble.since));
                 show::line(&format!("{}: for {since}: {}", hunt.hunt, one_line(&trouble.why, 300)));
@@ -216,14 +221,18 @@ impl Standing {
             Outcome::Table => ("table", false),
             Outcome::DefenderAlert(_) => ("defender_alert", false),
         };
-        // A file that has changed since is tried again: what the service said of the old one counts no more.
-        let broken = row.is_some_and(|row| row.digest == hunt.digest && row.is_known_broken());
         let state = match row {
             _ if !hunt.enabled => Stands::Off,
-            _ if broken => Stands::Broken,
+            None => Stands::NotRunYet,
+            // A file that has changed since is tried again: what the service said of the old one counts no more.
+            Some(row) if row.digest != hunt.digest && row.is_broken() => Stands::Changed,
+            Some(row) if row.is_known_broken() => Stands::Broken,
             Some(row) if is_overdue(hunt, row, zone, now) => Stands::Overdue,
-            _ if rest.is_some() => Stands::Resting,
-            _ => Stands::On,
+            Some(row) if row.digest != hunt.digest => Stands::Changed,
+            Some(row) if row.trouble.is_some() => Stands::Failing,
+            Some(_) if rest.is_some() => Stands::Resting,
+            Some(row) if row.last.is_none() => Stands::NotRunYet,
+            Some(_) => Stands::On,
         };
         Standing {
             hunt: hunt.name.clone(),
@@ -246,7 +255,7 @@ impl Standing {
         let why = self.trouble.as_ref().map(|trouble| one_line(&trouble.why, 300));
         match self.state {
             Stands::Broken => Some(format!(
-                "the hunt `{name}` is broken, and does not run before its file has changed: {}",
+                "the hunt `{name}` is broken, and is tried once a day until its file has changed: {}",
                 why.unwrap_or_default()
             )),
             Stands::Overdue => {
@@ -256,7 +265,11 @@ impl Standing {
                     why.unwrap_or_else(|| "does `cordon run`, or the stack's schedule, run?".to_owned());
                 Some(format!("the hunt `{name}` is overdue: no run of it has come to its end {last}: {why}"))
             }
-            Stands::Off | Stands::On | Stands::Resting => None,
+            Stands::Failing => {
+                let why = why.unwrap_or_default();
+                Some(format!("the hunt `{name}` did not come to its end, and is tried again: {why}"))
+            }
+            Stands::Off | Stands::On | Stands::NotRunYet | Stands::Changed | Stands::Resting => None,
         }
     }
 

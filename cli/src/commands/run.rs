@@ -142,7 +142,7 @@ impl Hunts {
         let state = State::new(Arc::new(store.clone()));
         let now = clock::now();
         match Standings::read(Some((&self.tenant, &state)), &self.all, &self.zone, now).await {
-            Ok(standings) => standings.all_trouble(now),
+            Ok(standings) => standings.attention(now),
             Err(error) => vec![format!("how the hunts stand cannot be read: {}", chain(&error))],
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     Ending, Reporting, clock,
     commands::{check, held, hunts::Standings, isolated, limits::View, pause, release::words},
     desk::{At, Desk},
-    settings::playbook_folder,
+    settings::{playbook_folder, read_hunts},
     show,
 };
 use clap::Args;
@@ -32,7 +32,7 @@ Examples:
   cordon status --stack cordon
 
 It ends with 1 when a person has to look: paused, something held, an open breaker, an isolation of which nobody knows, dead
-letters, a channel that takes nothing, a hunt that is broken or overdue, a clock that is wrong, or no poll for five minutes;
+letters, a channel that takes nothing, a hunt that is failing, broken or overdue, a clock that is wrong, or no poll for five minutes;
 what it is stands on standard error.")]
 pub(crate) struct Status {
     #[command(flatten)]
@@ -60,6 +60,9 @@ struct Report {
     limits: View,
     /// How the playbook's hunts stand; none where the playbook cannot be read here.
     hunts: Option<Standings>,
+    /// Why that is not known, where the playbook can be read but for its hunts.
+    #[serde(skip)]
+    unreadable_hunts: Option<String>,
     /// The roles in the token, where one was taken.
     roles: Option<Vec<String>>,
     attention: Vec<String>,
@@ -134,6 +137,7 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
     let by_cordon = cut_off.iter().filter(|claim| claim.isolation.is_some() || claim.counted).count();
     let dead = desk.all_dead().await?.into_iter();
     let last_poll = cursor.and_then(|cursor| cursor.value.last_success);
+    let (hunts, unreadable_hunts) = hunts(at, desk, now).await?;
     Ok(Report {
         mode,
         mode_source,
@@ -148,20 +152,32 @@ async fn read(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Report, Ending
         failing_channels: failing_channels(at, desk, now).await?,
         queues: depths(desk, now)?,
         limits: View::read(at, desk, now).await?,
-        hunts: hunts(at, desk, now).await?,
+        hunts,
+        unreadable_hunts,
         roles: None,
         attention: Vec::new(),
     })
 }
 
-/// The hunts of the playbook here: also for a stack, whose own cannot be seen from here.
-async fn hunts(at: &At<'_>, desk: &Desk, now: Timestamp) -> Result<Option<Standings>, StateError> {
+/// The hunts of the playbook here: also for a stack, whose own cannot be seen from here. Otherwise why they cannot be read,
+/// unless nothing of the playbook can.
+async fn hunts(
+    at: &At<'_>,
+    desk: &Desk,
+    now: Timestamp,
+) -> Result<(Option<Standings>, Option<String>), StateError> {
     let folder = playbook_folder(at.vars);
-    let (Ok(settings), Ok(hunts)) = (policy::Settings::read(&folder), Hunt::read_all(&folder)) else {
-        return Ok(None);
+    let Ok(settings) = policy::Settings::read(&folder) else { return Ok((None, None)) };
+    let mut problems = Problems::default();
+    let Some(hunts) = read_hunts(&folder, &mut problems) else {
+        let first = one_line(problems.iter().next().unwrap_or_default(), 300);
+        let more = problems.iter().count().saturating_sub(1);
+        let more =
+            if more > 0 { format!(" (and {more} more: `cordon check --playbook`)") } else { String::new() };
+        return Ok((None, Some(format!("how the hunts stand is not known: {first}{more}"))));
     };
     let state = Some((&desk.tenant, &desk.state));
-    Standings::read(state, &hunts, &settings.time_zone, now).await.map(Some)
+    Ok((Some(Standings::read(state, &hunts, &settings.time_zone, now).await?), None))
 }
 
 /// The mode that holds, and where it is from.
@@ -315,6 +331,7 @@ fn attention(report: &Report, now: Timestamp) -> Vec<String> {
         ));
     }
     all.extend(report.hunts.iter().flat_map(|hunts| hunts.attention(now)));
+    all.extend(report.unreadable_hunts.clone());
     if report.held.count > 0 {
         all.push(format!("{} case(s) are held: `cordon held`", report.held.count));
     }

@@ -1,6 +1,8 @@
 //! `cordon hunt NAME`: the rows in three forms, and that nothing is made of them.
 
-use crate::site::{DEVICE, Ended, Site, ago, found, hunt_file, now, one_high, remote_tools};
+use crate::site::{DEVICE, Ended, Site, ago, found, hunt_file, now, one_high, remote_tools, tenant};
+use jiff::Timestamp;
+use ports::HuntRest;
 use serde_json::{Value, json};
 use simulator::{DEFAULT_CLIENT, DEFAULT_ROLES, DEFAULT_SECRET, Fault, FaultKind, World};
 
@@ -53,8 +55,11 @@ fn rows_are_printed_as_a_table_as_json_and_as_csv_and_the_cost_beside_them() {
         }
         let csv = hunt(&site, &["--format", "csv"]).stdout;
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (3, "Timestamp,DeviceId,DeviceName,ReportId,FileName"));
-        assert!(lines[1].contains(&format!(",{DEVICE},pc1.contoso.com,")), "{csv}");
+        assert_eq!(
+            (lines.len(), lines[0]),
+            (3, r#""Timestamp","DeviceId","DeviceName","ReportId","FileName""#)
+        );
+        assert!(lines[1].contains(&format!(",\"{DEVICE}\",\"pc1.contoso.com\",")), "{csv}");
     }
 }
 
@@ -109,7 +114,7 @@ fn no_more_rows_are_printed_than_asked_for_and_all_are_counted() {
 
 #[test]
 fn what_an_attacker_wrote_acts_neither_on_a_terminal_nor_in_a_spreadsheet() {
-    let hostile = "=cmd|'/C calc'!A0 \u{1b}[2J\r\nx,\"y\"\u{202e}";
+    let hostile = "=cmd|'/C calc'!A0 \u{1b}[2J\r\nx,\"y\"\u{202e};=1";
     let values = json!({"DeviceId": DEVICE, "DeviceName": "a\nb", "ReportId": -5, "FileName": hostile});
     let site = site(World::new(now()).table(remote_tools().row(ago(5), values)));
     for format in ["table", "csv", "json"] {
@@ -120,7 +125,7 @@ fn what_an_attacker_wrote_acts_neither_on_a_terminal_nor_in_a_spreadsheet() {
             "table" => assert_eq!(ended.stdout.lines().count(), 2, "{}", ended.stdout),
             "csv" => {
                 let line = ended.stdout.lines().nth(1).unwrap();
-                let expected = format!(",{DEVICE},a b,-5,\"'=cmd|'/C calc'!A0 [2J x,\"\"y\"\"\"");
+                let expected = format!(",\"{DEVICE}\",\"a b\",-5,\"'=cmd|'/C calc'!A0 [2J x,\"\"y\"\";'=1\"");
                 assert!(line.ends_with(&expected), "{line}");
             }
             _ => assert_eq!(objects(&ended)[0]["FileName"], hostile, "JSON says what the service gave"),
@@ -164,7 +169,48 @@ fn a_query_that_is_refused_and_a_service_that_is_not_there_are_one_sentence() {
 }
 
 #[test]
+fn a_window_that_takes_too_many_calls_is_read_as_far_as_they_reach_and_it_says_where_to_go_on() {
+    // One row fits into an answer, and two do not.
+    let mut world = found(60);
+    world.hunting.bytes = 900;
+    let site = site(world).with("DEFENDER_HUNTING_API", "defender");
+    let (from, to) = (ago(64), ago(0));
+    let ended = hunt(&site, &["--json", "--from", &from.to_string(), "--to", &to.to_string()]);
+    ended.complains(1, &["stopped after 45 calls", "--from", "--to"]);
+    assert_eq!(site.simulator.count("POST advancedqueries"), 45);
+    let rows = objects(&ended);
+    let times: Vec<Timestamp> =
+        rows.iter().map(|row| row["Timestamp"].as_str().unwrap().parse().unwrap()).collect();
+    let again = ended.stderr.split("--from ").nth(1).unwrap().split(' ').next().unwrap();
+    let again: Timestamp = again.parse().unwrap();
+    // Everything before it was read, and nothing after: there is a row a minute.
+    let read = i64::try_from(times.len()).unwrap();
+    assert!(read > 5 && times.iter().all(|time| *time < again), "{again} {times:?}");
+    let first = *times.iter().min().unwrap();
+    assert!(again.duration_since(first) <= jiff::SignedDuration::from_mins(read), "{again} {times:?}");
+}
+
+#[test]
+fn it_does_not_begin_while_hunting_rests() {
+    let site = site(found(1));
+    site.cordon(&["run", "--once"]).well();
+    let until = now() + jiff::SignedDuration::from_mins(10);
+    site.put(HuntRest::key(&tenant()), &HuntRest { until, why: "calls of an hour".to_owned() });
+    let ended = site.cordon(&["hunt", "remote-tools"]);
+    ended.complains(1, &["no hunt asks the service before", "calls of an hour"]);
+    assert_eq!(site.simulator.count("POST runHuntingQuery"), 0);
+    // What a clock that was wrong has left behind keeps nobody waiting for ever, and neither does a rest that is over.
+    for until in [now() + jiff::SignedDuration::from_hours(100), ago(1)] {
+        site.put(HuntRest::key(&tenant()), &HuntRest { until, why: String::new() });
+        assert_eq!(site.cordon(&["hunt", "remote-tools"]).code, 0);
+    }
+}
+
+#[test]
 fn it_knows_no_stack() {
     let site = site(one_high().app(DEFAULT_CLIENT, DEFAULT_SECRET, DEFAULT_ROLES));
     site.cordon(&["--stack", "cordon", "hunt", "remote-tools"]).complains(2, &["--stack is for"]);
+    site.cordon(&["hunt", "remote-tools", "--stack", "cordon"]).complains(2, &["--stack is for"]);
+    let help = site.cordon(&["hunt", "--help"]).well();
+    assert!(help.contains("--env-file") && !help.contains("--stack"), "{help}");
 }

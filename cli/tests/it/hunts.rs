@@ -6,7 +6,7 @@ use crate::site::{
 use jiff::SignedDuration;
 use ports::{HuntRest, HuntRow};
 use serde_json::{Value, json};
-use simulator::{Fault, FaultKind, World};
+use simulator::{DEFAULT_CLIENT, DEFAULT_ROLES, DEFAULT_SECRET, Fault, FaultKind, World};
 
 /// One hunt that is on.
 fn hunting(world: World) -> Site {
@@ -41,7 +41,10 @@ fn hunts_are_listed_before_anything_has_run() {
     let text = site.cordon(&["hunts"]).well();
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
     assert!(line("quiet").contains(" off "), "{text}");
-    assert!(line("remote-tools").contains(" on ") && line("remote-tools").contains("every 10m"), "{text}");
+    assert!(
+        line("remote-tools").contains(" not run yet ") && line("remote-tools").contains("every 10m"),
+        "{text}"
+    );
     assert_eq!(site.listing(), ["own-playbook"], "nothing was made");
 }
 
@@ -107,12 +110,19 @@ fn a_hunt_that_the_service_refuses_is_broken_until_its_file_has_changed() {
     );
     for command in [&["run", "--once"][..], &["hunts"], &["check"], &["status"]] {
         let ended = site.cordon(command);
-        ended.complains(1, &["`remote-tools` is broken", "Failed to resolve column"]);
+        ended.complains(
+            1,
+            &[
+                "`remote-tools` is broken, and is tried once a day until its file has changed",
+                "Failed to resolve column",
+            ],
+        );
         assert!(!ended.stdout.contains('\u{1b}') && !ended.stderr.contains('\u{1b}'), "{ended:?}");
     }
     assert_eq!(told(&site)["state"], "broken");
     site.write_playbook("hunts/remote-tools.toml", &hunt_file("# mended"));
-    assert_eq!(told(&site)["state"], "on");
+    assert_eq!(told(&site)["state"], "changed");
+    assert!(site.cordon(&["hunts"]).well().contains("remote-tools: not run since its file has changed"));
     site.simulator.with(|world| world.tables[0].error = None);
     site.cordon(&["run", "--once"]).well();
     let hunt = told(&site);
@@ -134,6 +144,33 @@ fn a_hunt_that_has_not_run_for_long_is_overdue() {
     assert_eq!(told(&site)["state"], "overdue");
     site.cordon(&["run", "--once"]).well();
     assert_eq!(told(&site)["state"], "on");
+}
+
+#[test]
+fn a_hunt_that_lacks_the_permission_is_failing_and_no_command_calls_it_well() {
+    let app = found(1).app(DEFAULT_CLIENT, DEFAULT_SECRET, DEFAULT_ROLES);
+    let mut site = hunting(app.graph_roles(DEFAULT_CLIENT, &["SecurityAlert.Read.All"]));
+    for command in [&["run", "--once"][..], &["hunts"], &["status"]] {
+        site.cordon(command)
+            .complains(1, &["`remote-tools` did not come to its end", "ThreatHunting.Read.All"]);
+    }
+    assert_eq!(told(&site)["state"], "failing");
+    let ended = site.cordon(&["hunts"]);
+    assert!(ended.stdout.contains(" failing "), "{ended:?}");
+    assert!(site.cordon(&["status"]).stdout.contains("failing: remote-tools"));
+    site.write_playbook("hunts/remote-tools.toml", &hunt_file("# changed"));
+    assert_eq!(told(&site)["state"], "changed");
+    site.write_playbook("hunts/remote-tools.toml", &hunt_file("enabled = false"));
+    assert_eq!(told(&site)["state"], "off");
+    site.cordon(&["hunts"]).well();
+}
+
+#[test]
+fn hunts_that_cannot_be_read_are_not_passed_over_by_status() {
+    let mut site = hunting(found(1));
+    site.cordon(&["run", "--once"]).well();
+    site.write_playbook("hunts/quiet.toml", "every = 5\n");
+    site.cordon(&["status"]).complains(1, &["how the hunts stand is not known", "hunts/quiet.toml"]);
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //! between it is sent once more, with the same id, and in the mode in which it was found first.
 
 use crate::{
-    Hunting, HuntingError, later,
-    rows::{Found, alert, defender_alert, sort, table},
+    Hunting, HuntingError,
+    due::Standing,
+    later,
+    rows::{Found, alert, defender_alert, sort, table, time},
 };
 use defender::Column;
 use jiff::Timestamp;
@@ -19,6 +21,10 @@ use std::collections::BTreeSet;
 
 /// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for the envelope.
 const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
+
+/// The most alerts that Defender is asked to make by one answer: it takes 15 in a minute, the orders hold for half an hour, and
+/// people's own orders wait behind them. Source: Microsoft's page "Create alert from event API".
+const MOST_ORDERS: usize = 10;
 
 /// What became of the rows of one answer.
 pub(crate) struct MadeKnown {
@@ -41,19 +47,24 @@ impl Hunting {
     /// Makes known what is new among these rows, at most `allowed` of them; in a table, all.
     pub(crate) async fn make_known(
         &self,
-        hunt: &Hunt,
+        standing: &Standing<'_>,
         part: Span,
         columns: &[Column],
         mut rows: Vec<Found>,
         allowed: usize,
         now: Timestamp,
     ) -> Result<MadeKnown, HuntingError> {
+        let hunt = standing.hunt;
         sort(hunt, &mut rows);
-        let mut news = self.news(hunt, rows, now).await?;
+        let mut news = self.news(standing, rows, now).await?;
         let new = news.len();
+        // Of all of them: those that are made known by a later run have been found in this one.
+        self.note_first_seen(&news, now).await?;
         // Rows that a table has no room for are counted in it.
-        if !matches!(hunt.outcome, Outcome::Table) {
-            news.truncate(allowed);
+        match hunt.outcome {
+            Outcome::Alert(_) => news.truncate(allowed),
+            Outcome::Table => {}
+            Outcome::DefenderAlert(_) => news.truncate(allowed.min(MOST_ORDERS)),
         }
         let announced = news.len();
         match &hunt.outcome {
@@ -66,23 +77,40 @@ impl Hunting {
         Ok(MadeKnown { new, announced })
     }
 
-    /// The rows that were not made known before.
-    async fn news(&self, hunt: &Hunt, rows: Vec<Found>, now: Timestamp) -> Result<Vec<News>, HuntingError> {
+    /// The rows that were not made known before. The others are renewed, so that none is forgotten while it is still found.
+    async fn news(
+        &self,
+        standing: &Standing<'_>,
+        rows: Vec<Found>,
+        now: Timestamp,
+    ) -> Result<Vec<News>, HuntingError> {
+        let Standing { hunt, row, .. } = standing;
         let keys: Vec<Key> =
             rows.iter().map(|found| HuntSeen::key(&self.tenant, &hunt.name, &found.digest)).collect();
         let seen: Vec<(Option<Stored<HuntSeen>>, Expect)> = self.state.batch_get_readable(&keys, now).await?;
         let rows = rows.into_iter().zip(keys).zip(seen);
-        let news = rows.filter_map(|((found, key), (seen, expect))| {
-            // Where it stands written and cannot be read, it may have been seen while only observing: doubt means no.
-            let mode = if expect == Expect::Absent { self.mode } else { Mode::Observe };
+        let (mut news, mut renewed) = (Vec::new(), Vec::new());
+        for ((found, key), (seen, expect)) in rows {
             let first_seen = match seen.map(|seen| seen.value) {
-                Some(seen) if seen.is_told => return None,
+                Some(seen) if seen.is_told => {
+                    if seen.is_to_be_renewed(now) {
+                        renewed.push(HuntSeen { written: now, ..seen }.write(key, Expect::Any, now)?);
+                    }
+                    continue;
+                }
                 Some(seen) => seen.first_seen,
-                None => FirstSeen { at: now, mode },
+                None => {
+                    // Where it stands written and cannot be read, or under an identity that the hunt had before, it may have
+                    // been seen while only observing: doubt means no.
+                    let is_before = |until| time(hunt, &found.row).is_none_or(|at| at < until);
+                    let may_be_old = expect != Expect::Absent || row.observed_until.is_some_and(is_before);
+                    FirstSeen { at: now, mode: if may_be_old { Mode::Observe } else { self.mode } }
+                }
             };
-            Some(News { found, key, first_seen, is_first: expect == Expect::Absent })
-        });
-        Ok(news.collect())
+            news.push(News { found, key, first_seen, is_first: expect == Expect::Absent });
+        }
+        self.write(renewed, now).await?;
+        Ok(news)
     }
 
     /// An alert of Cordon's own for each row.
@@ -93,7 +121,6 @@ impl Hunting {
         news: &[News],
         now: Timestamp,
     ) -> Result<(), HuntingError> {
-        self.note_first_seen(news, now).await?;
         let mut messages = Vec::with_capacity(news.len());
         for row in news {
             let mut alert = alert(hunt, mapping, &row.found, now)?;
@@ -118,7 +145,7 @@ impl Hunting {
     async fn note_first_seen(&self, news: &[News], now: Timestamp) -> Result<(), HuntingError> {
         let first = news.iter().filter(|row| row.is_first);
         let write = |row: &News| {
-            let seen = HuntSeen { first_seen: row.first_seen, is_told: false };
+            let seen = HuntSeen { first_seen: row.first_seen, is_told: false, written: now };
             seen.write(row.key.clone(), Expect::Absent, now)
         };
         self.write(first.map(write).collect::<Result<_, _>>()?, now).await
@@ -137,7 +164,8 @@ impl Hunting {
         self.tell_rows(hunt, columns, news, facts, now).await
     }
 
-    /// An order for each row that says of which event an alert is to be made; of the others people are told.
+    /// An order for each row that says of which event an alert is to be made; of the others people are told, and of all that
+    /// was found while observing.
     async fn order_alerts(
         &self,
         hunt: &Hunt,
@@ -147,10 +175,12 @@ impl Hunting {
         news: Vec<News>,
         now: Timestamp,
     ) -> Result<(), HuntingError> {
-        let (mut messages, mut ordered) = (Vec::new(), Vec::new());
+        let (mut messages, mut ordered, mut observed) = (Vec::new(), Vec::new(), Vec::new());
         let (mut unusable, mut lacks) = (Vec::new(), BTreeSet::new());
         for row in news {
+            let is_observed = self.mode == Mode::Observe || row.first_seen.mode == Mode::Observe;
             match defender_alert(hunt, mapping, &row.found.row) {
+                Ok(_) if is_observed => observed.push(row),
                 Ok((device, alert)) => {
                     let order = EffectRequested {
                         wanted: Wanted::CreateAlert(alert),
@@ -181,7 +211,14 @@ impl Hunting {
             count(unusable.len(), part),
             format!("Defender makes no alert of them, because they lack a usable {}", lacks.join(", ")),
         ];
-        self.tell_rows(hunt, columns, &unusable, facts, now).await
+        self.tell_rows(hunt, columns, &unusable, facts, now).await?;
+        let facts = vec![
+            hunt.description.clone(),
+            count(observed.len(), part),
+            "Defender was not asked to make alerts of them, because they were found while the mode was `observe`"
+                .to_owned(),
+        ];
+        self.tell_rows(hunt, columns, &observed, facts, now).await
     }
 
     /// Sends people these rows, if there are any, and remembers that.
@@ -190,7 +227,7 @@ impl Hunting {
         hunt: &Hunt,
         columns: &[Column],
         news: &[News],
-        facts: Vec<String>,
+        mut facts: Vec<String>,
         now: Timestamp,
     ) -> Result<(), HuntingError> {
         if news.is_empty() {
@@ -200,8 +237,12 @@ impl Hunting {
         identity.sort_unstable();
         identity.insert(0, "rows");
         let found: Vec<&Found> = news.iter().map(|row| &row.found).collect();
-        let table = Some(table(hunt, columns, &found));
-        self.tell(hunt, Topic::HuntFound { hunt: hunt.name.clone() }, &identity, facts, table, now).await?;
+        let (table, more) = table(hunt, columns, &found);
+        if more > 0 {
+            facts.push(format!("{more} more column(s) have no room in the table"));
+        }
+        let topic = Topic::HuntFound { hunt: hunt.name.clone() };
+        self.tell(hunt, topic, &identity, facts, Some(table), now).await?;
         self.remember(news, now).await
     }
 
@@ -223,10 +264,7 @@ impl Hunting {
                 Ok(()) => sent += 1,
                 // It will never be sent; it must not hold up what comes after it.
                 Err(error @ QueueError::TooLarge { .. }) => {
-                    let reason = format!("{}: {error}", message.trace);
-                    tracing::error!(reason, "set aside");
-                    self.queue.set_aside(queue, &self.tenant, &message.trace, &reason, now).await?;
-                    self.tally.one(Count::DeadLetters);
+                    self.too_large(queue, &message.trace, &error, now).await?;
                 }
                 Err(error @ QueueError::Unavailable(_)) => {
                     failure = Some(error);
@@ -240,13 +278,28 @@ impl Hunting {
         failure.map_or(Ok(sent), |error| Err(error.into()))
     }
 
+    /// Sets a message aside that no queue will ever take.
+    pub(crate) async fn too_large(
+        &self,
+        queue: QueueName,
+        trace: &str,
+        error: &QueueError,
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        let reason = format!("{trace}: {error}");
+        tracing::error!(reason, "set aside");
+        self.queue.set_aside(queue, &self.tenant, trace, &reason, now).await?;
+        self.tally.one(Count::DeadLetters);
+        Ok(())
+    }
+
     async fn remember(
         &self,
         news: impl IntoIterator<Item = &News>,
         now: Timestamp,
     ) -> Result<(), HuntingError> {
         let write = |row: &News| {
-            let seen = HuntSeen { first_seen: row.first_seen, is_told: true };
+            let seen = HuntSeen { first_seen: row.first_seen, is_told: true, written: now };
             seen.write(row.key.clone(), Expect::Any, now)
         };
         self.write(news.into_iter().map(write).collect::<Result<_, _>>()?, now).await

@@ -2,11 +2,15 @@
 
 use crate::{
     Hunting, on_tick,
-    read::{halves, too_much},
+    read::{SLOW_HALVINGS, halves, too_much, too_slow},
 };
 use defender::{Column, HuntError, Row};
 use jiff::{SignedDuration, Timestamp};
 use policy::{Hunt, Span};
+
+/// The most calls of one hunt by hand: as many as the tenant has in a minute, for people and other tools as well. Source:
+/// Microsoft's pages "runHuntingQuery" and "Advanced hunting API".
+const CALLS: u32 = 45;
 
 /// What a hunt by hand has come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct ByHand {
     pub took: SignedDuration,
     /// In how many parts the window was answered: more than one where it was too much at once.
     pub parts: usize,
+    /// From where the window was not read, because that takes more calls than one hunt by hand makes; none where all of it was.
+    pub unread_from: Option<Timestamp>,
 }
 
 impl Hunting {
@@ -37,13 +43,19 @@ impl Hunting {
         let mut done = ByHand::default();
         // The earliest part last.
         let mut parts = vec![Span { from: on_tick(span.from), to: on_tick(span.to) }];
+        let mut slow = 0;
         while let Some(part) = parts.pop() {
+            if done.calls >= CALLS {
+                done.unread_from = Some(part.from);
+                break;
+            }
             // An answer that turns out to be cut off is of no use, and one has its columns at its end perhaps.
             let mut rows = Vec::new();
             let asked = self.ask(hunt, part, now, &mut |row| rows.push(row)).await;
             done.calls += 1;
             let took = i64::try_from(asked.took_ms).unwrap_or(i64::MAX);
             done.took = done.took.saturating_add(SignedDuration::from_millis(took));
+            slow = if matches!(asked.given, Err(HuntError::TookTooLong { .. })) { slow + 1 } else { 0 };
             match asked.given {
                 Ok(answer) => {
                     done.rows += rows.len();
@@ -53,8 +65,14 @@ impl Hunting {
                 }
                 Err(HuntError::TooMuch { why }) => match halves(hunt, part) {
                     Some((first, second)) => parts.extend([second, first]),
-                    None => return Err(HuntError::TooMuch { why: too_much(hunt, part, &why) }),
+                    None => return Err(HuntError::TooMuch { why: too_much(part, &why) }),
                 },
+                Err(HuntError::TookTooLong { why }) => {
+                    match halves(hunt, part).filter(|_| slow <= SLOW_HALVINGS) {
+                        Some((first, second)) => parts.extend([second, first]),
+                        None => return Err(HuntError::TookTooLong { why: too_slow(part, &why) }),
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@
 
 use crate::{Hunting, HuntingError, back, later, on_tick};
 use jiff::{SignedDuration, Timestamp};
-use policy::{Hunt, Span};
+use policy::{Hunt, Schedule, Span};
 use ports::{CommitError, Expect, HuntLeft, HuntRow, Key, StateError, Stored, Write};
 
 /// For how long the service keeps events. Source: Microsoft's page "Advanced hunting API".
@@ -47,7 +47,10 @@ impl Hunting {
         let keys: Vec<Key> = hunts.iter().map(|hunt| HuntRow::key(&self.tenant, &hunt.name)).collect();
         let rows: Vec<(Option<Stored<HuntRow>>, Expect)> = self.state.batch_get_readable(&keys, now).await?;
         let standing = |(hunt, (row, expect)): (_, (Option<Stored<HuntRow>>, Expect))| {
-            let row = row.map_or_else(|| new(hunt, now), |row| self.put_right(row.value, hunt, now));
+            let row = row.map_or_else(
+                || new(hunt, self.first(hunt, now), now),
+                |row| self.put_right(row.value, hunt, now),
+            );
             Standing { hunt, row, expect }
         };
         Ok(hunts.into_iter().zip(rows).map(standing).collect())
@@ -55,6 +58,13 @@ impl Hunting {
 
     /// The row without what a clock that was wrong, or another version of the file, has left in it.
     fn put_right(&self, mut row: HuntRow, hunt: &Hunt, now: Timestamp) -> HuntRow {
+        if row.identity != hunt.identity {
+            // Under its new identity nothing that was found before is known again.
+            let asked = row.last.iter().map(|last| last.to).chain(row.cursor).max();
+            row.observed_until = row.observed_until.max(asked);
+            row.identity.clone_from(&hunt.identity);
+        }
+        row.observed_until = row.observed_until.map(|at| at.min(now));
         if row.cursor.into_iter().chain(row.floor).chain(row.left.map(|left| left.to)).any(|at| at > now) {
             tracing::error!(hunt = hunt.name, "the cursor lies in the future: the clock was wrong, or is");
             row.floor = Some(back(now, hunt.look_back.max(hunt.overlap)));
@@ -69,6 +79,12 @@ impl Hunting {
             row.since = now;
             row.digest.clone_from(&hunt.digest);
             row.overdue_told = false;
+            // What was begun in parts, and must not be any more, is read anew as a whole.
+            if !hunt.divisible
+                && let Some(left) = row.left.take()
+            {
+                row.cursor = row.cursor.map(|cursor| cursor.min(left.from));
+            }
         } else if row.next > later(latest, TOO_FAR) {
             row.next = now;
         }
@@ -78,6 +94,14 @@ impl Hunting {
     /// The first time after this at which the hunt is due.
     pub(crate) fn after(&self, hunt: &Hunt, at: Timestamp) -> Timestamp {
         hunt.schedule.next(&hunt.name, at, &self.time_zone)
+    }
+
+    /// When a hunt runs for the first time.
+    fn first(&self, hunt: &Hunt, now: Timestamp) -> Timestamp {
+        match hunt.schedule {
+            Schedule::Every(_) => now,
+            Schedule::Cron(_) => self.after(hunt, now),
+        }
     }
 
     /// When a hunt is due again that has not come to its end.
@@ -167,15 +191,17 @@ fn holds_something(part: &Span) -> bool {
     part.from < part.to
 }
 
-/// A hunt that has never run: it does so at once.
-fn new(hunt: &Hunt, now: Timestamp) -> HuntRow {
+/// A hunt that has never run: it does so at once, unless its schedule names an hour.
+fn new(hunt: &Hunt, first: Timestamp, now: Timestamp) -> HuntRow {
     HuntRow {
         hunt: hunt.name.clone(),
         digest: hunt.digest.clone(),
+        identity: hunt.identity.clone(),
+        observed_until: None,
         cursor: None,
         floor: Some(on_tick(back(now, hunt.look_back))),
         left: None,
-        next: now,
+        next: first,
         since: now,
         last_success: None,
         last: None,

@@ -15,6 +15,7 @@ pub use by_hand::ByHand;
 pub use trouble::is_overdue;
 
 use defender::{Reader, TICK};
+use due::Standing;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{BadId, Mode, TenantId};
 use policy::{AssetList, Hunt};
@@ -69,26 +70,42 @@ pub enum HuntingError {
 
 impl Hunting {
     /// Runs every hunt that is due, the most overdue first, as far as the calls of one run go. What the service does not
-    /// answer is no error here: it stands in the hunt's row.
+    /// answer is no error here: it stands in the hunt's row. What fails for one hunt holds up no other: the first error is
+    /// the answer, after all have had their turn.
     pub async fn run(&self, now: Timestamp) -> Result<HuntsRun, HuntingError> {
         let now = on_tick(now);
         let mut round = Round::begin(self.resting(now).await?);
         let mut standing = self.standing(now).await?;
         standing.sort_by(|a, b| (a.row.next, &a.hunt.name).cmp(&(b.row.next, &b.hunt.name)));
+        let mut waiting = standing.iter().filter(|hunt| hunt.row.next <= now).count();
+        let mut failure = None;
         for hunt in &mut standing {
-            let is_ours = if hunt.row.next <= now && round.may_ask() {
-                self.pursue(hunt, &mut round, now).await?
-            } else {
-                true
-            };
-            if is_ours {
-                self.look_whether_overdue(hunt, round.rest.as_ref(), now).await?;
+            let is_due = hunt.row.next <= now;
+            waiting -= usize::from(is_due);
+            round.others_wait = waiting > 0;
+            if let Err(error) = self.look_after(hunt, is_due, &mut round, now).await {
+                tracing::error!(hunt = hunt.hunt.name, %error, "a hunt's run has failed");
+                failure = failure.or(Some(error));
             }
+        }
+        if let Some(error) = failure {
+            return Err(error);
         }
         let next = standing.iter().map(|hunt| hunt.row.next).min();
         let rest = round.rest.as_ref().map_or(Timestamp::MIN, |rest| rest.until);
         round.done.next_due = next.map(|next| next.max(rest).max(later(now, RHYTHM)));
         Ok(round.done)
+    }
+
+    async fn look_after(
+        &self,
+        hunt: &mut Standing<'_>,
+        is_due: bool,
+        round: &mut Round,
+        now: Timestamp,
+    ) -> Result<(), HuntingError> {
+        let is_ours = !(is_due && round.may_ask()) || self.pursue(hunt, round, now).await?;
+        if is_ours { self.look_whether_overdue(hunt, round.rest.as_ref(), now).await } else { Ok(()) }
     }
 }
 

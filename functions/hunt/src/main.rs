@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), aws::Error> {
-    let sends_to = [QueueName::AlertsFound, QueueName::EffectsRequested, QueueName::ActionsTaken];
-    let (function, (connection, settings, hunts, lists, mode)) = aws::start(&[], &sends_to, |settings| {
+    // It consumes none of them: what is too large to be sent is set aside among the dead letters of each.
+    let own = [QueueName::AlertsFound, QueueName::EffectsRequested, QueueName::ActionsTaken];
+    let (function, (connection, settings, hunts, lists, mode)) = aws::start(&own, &[], |settings| {
         let connection = settings.connection();
         let playbook = settings.playbook(policy::Settings::read);
         let hunts = settings.playbook(policy::Hunt::read_all);

@@ -19,8 +19,15 @@ use std::time::{Duration, Instant};
 /// people and other tools as well.
 const CALLS: u32 = 12;
 
+/// The most of them for one hunt while others are due.
+const SHARE: u32 = CALLS / 2;
+
+/// How often one after the other a window is halved because no answer came in time. Where the service is ailing, that helps
+/// nothing.
+pub(crate) const SLOW_HALVINGS: usize = 3;
+
 /// After so long no call is begun. With the one that is under way then, less than the five minutes that a function has.
-const BEGINS_UNTIL: Duration = Duration::from_secs(90);
+const BEGINS_UNTIL: Duration = Duration::from_secs(50);
 
 /// How long one query may take: the service gives up after 200 seconds. Source: Microsoft's page "Advanced hunting API".
 const CALL_BUDGET: SignedDuration = SignedDuration::from_secs(200);
@@ -33,18 +40,25 @@ pub(crate) struct Round {
     pub(crate) done: HuntsRun,
     /// Until when nothing may be asked.
     pub(crate) rest: Option<HuntRest>,
+    /// Whether another hunt is due that has not had its turn.
+    pub(crate) others_wait: bool,
     calls: u32,
     started: Instant,
 }
 
 impl Round {
     pub(crate) fn begin(rest: Option<HuntRest>) -> Round {
-        Round { done: HuntsRun::default(), rest, calls: 0, started: instant() }
+        Round { done: HuntsRun::default(), rest, others_wait: false, calls: 0, started: instant() }
     }
 
     /// Whether another call may be begun.
     pub(crate) fn may_ask(&self) -> bool {
         self.rest.is_none() && self.calls < CALLS && self.started.elapsed() < BEGINS_UNTIL
+    }
+
+    /// Whether a hunt that has made so many calls in this run may make another.
+    fn may_ask_again(&self, calls: u32) -> bool {
+        self.may_ask() && !(self.others_wait && calls >= SHARE)
     }
 }
 
@@ -60,11 +74,11 @@ pub(crate) fn instant() -> Instant {
 enum Ended {
     /// Everything was read and made known.
     Whole,
-    /// The calls or the time of this run of the step are used up.
+    /// The calls or the time of this run of the step, or the hunt's share of them, are used up.
     Stopped,
     /// More was found than one run makes known.
     Crowded,
-    /// The service did not answer.
+    /// The service did not answer, or not in time.
     Failed(String),
     /// The query, or what it answers, cannot be used.
     Broken(String),
@@ -82,14 +96,19 @@ impl Hunting {
         round: &mut Round,
         now: Timestamp,
     ) -> Result<bool, HuntingError> {
-        let due = standing.row.next;
         if !self.take(standing, now).await? {
             return Ok(false);
         }
         let mut plan = self.plan(standing, now);
         let hunt = standing.hunt;
         if let Some(lost) = plan.lost {
-            self.tell_lost(hunt, lost, now).await?;
+            let why = if hunt.divisible {
+                "the service keeps them for 30 days"
+            } else {
+                "the service keeps them for 30 days, and a hunt that is not divisible, and was broken, begins anew with a \
+                 window of its usual length"
+            };
+            self.tell_lost(hunt, lost, why, now).await?;
         }
         let Span { from, to } = plan.window;
         let mut run = HuntRun { at: now, from, to, rows: 0, new: 0, calls: 0, took_ms: 0 };
@@ -106,15 +125,16 @@ impl Hunting {
         standing.row.left = plan.left();
         match ended {
             Ended::Whole => self.succeeded(standing, &plan),
-            // It is still due, and the first that the next run turns to.
-            Ended::Stopped => standing.row.next = due,
+            // It is still due, behind those that are due already.
+            Ended::Stopped => standing.row.next = now,
             Ended::Crowded => self.crowded(standing, new, now).await?,
             Ended::Failed(why) => self.failed(standing, &why, now),
             Ended::Broken(why) => self.broken(standing, &why, now).await?,
             Ended::UsedUp(rest) => {
-                standing.row.next = due;
+                standing.row.next = now;
+                // Also where it cannot be written down, nobody asks any more in this run.
+                round.rest = Some(rest.clone());
                 self.rest(&rest, now).await?;
-                round.rest = Some(rest);
             }
             Ended::Lost => {}
         }
@@ -142,11 +162,14 @@ impl Hunting {
         now: Timestamp,
     ) -> Result<Ended, HuntingError> {
         let hunt = standing.hunt;
-        let mut announced = 0;
+        let (mut announced, mut is_answered) = (0, false);
+        // Why the last questions were not answered in time, without an answer in between.
+        let mut slow: Vec<String> = Vec::new();
         while let Some(part) = plan.parts.pop() {
-            if !round.may_ask() {
+            if !round.may_ask_again(run.calls) {
                 plan.parts.push(part);
-                return Ok(Ended::Stopped);
+                let why = slow.last().filter(|_| !is_answered);
+                return Ok(why.map_or(Ended::Stopped, |why| Ended::Failed(too_slow(part, why))));
             }
             let mut kept = Kept::of(hunt);
             let answer = self.ask(hunt, part, now, &mut |row| kept.take(row)).await;
@@ -157,11 +180,23 @@ impl Hunting {
                 Ok(answer) => kept.too_many().map_or(Ok(answer), Err),
                 refused => refused,
             };
+            if let Err(HuntError::TookTooLong { why }) = &answer {
+                slow.push(why.clone());
+            } else {
+                slow.clear();
+            }
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) => match self.unanswered(hunt, part, error, now) {
+                Err(error) => match self.unanswered(hunt, part, error, slow.len(), now) {
                     Unanswered::Parts(first, second) => {
                         plan.parts.extend([second, first]);
+                        continue;
+                    }
+                    Unanswered::Passes(why) => {
+                        self.tell_lost(hunt, part, &why, now).await?;
+                        if !self.has_read(standing, plan, part, now).await? {
+                            return Ok(Ended::Lost);
+                        }
                         continue;
                     }
                     Unanswered::Ends(ended) => {
@@ -170,6 +205,7 @@ impl Hunting {
                     }
                 },
             };
+            is_answered = true;
             let HuntAnswer { columns, rows, unreadable, .. } = answer;
             if let Some(why) = missing(hunt, &columns, &kept.rows) {
                 plan.parts.push(part);
@@ -179,7 +215,7 @@ impl Hunting {
                 self.tell_unreadable(hunt, part, unreadable, now).await?;
             }
             let allowed = hunt.most.saturating_sub(announced);
-            let made = self.make_known(hunt, part, &columns, kept.rows, allowed, now).await?;
+            let made = self.make_known(standing, part, &columns, kept.rows, allowed, now).await?;
             announced += made.announced;
             round.done.announced += made.announced;
             run.rows += rows as u64;
@@ -188,25 +224,53 @@ impl Hunting {
                 plan.parts.push(part);
                 return Ok(Ended::Crowded);
             }
-            standing.row.cursor = standing.row.cursor.max(Some(part.to));
-            plan.go_on_after(part);
-            standing.row.left = plan.left();
-            if !plan.parts.is_empty() && !self.save(standing, now).await? {
+            if !self.has_read(standing, plan, part, now).await? {
                 return Ok(Ended::Lost);
             }
         }
         Ok(Ended::Whole)
     }
 
-    /// What follows from a question that was not answered.
-    fn unanswered(&self, hunt: &Hunt, part: Span, error: HuntError, now: Timestamp) -> Unanswered {
+    /// Moves past a part; false where another run of the step has the hunt.
+    async fn has_read(
+        &self,
+        standing: &mut Standing<'_>,
+        plan: &mut Plan,
+        part: Span,
+        now: Timestamp,
+    ) -> Result<bool, HuntingError> {
+        standing.row.cursor = standing.row.cursor.max(Some(part.to));
+        plan.go_on_after(part);
+        standing.row.left = plan.left();
+        Ok(plan.parts.is_empty() || self.save(standing, now).await?)
+    }
+
+    /// What follows from a question that was not answered. `slow`: how many were not answered in time, one after the other.
+    fn unanswered(
+        &self,
+        hunt: &Hunt,
+        part: Span,
+        error: HuntError,
+        slow: usize,
+        now: Timestamp,
+    ) -> Unanswered {
         match error {
+            // That may be the query's fault or the service's: it is tried again soon, and nobody is told to change the file
+            // before it is overdue.
+            HuntError::TookTooLong { why } => match halves(hunt, part).filter(|_| slow <= SLOW_HALVINGS) {
+                Some((first, second)) => {
+                    tracing::info!(hunt = hunt.name, from = %part.from, to = %part.to, why, "asked for in halves");
+                    Unanswered::Parts(first, second)
+                }
+                None => Unanswered::Ends(Ended::Failed(too_slow(part, &why))),
+            },
             HuntError::TooMuch { why } => match halves(hunt, part) {
                 Some((first, second)) => {
                     tracing::info!(hunt = hunt.name, from = %part.from, to = %part.to, why, "asked for in halves");
                     Unanswered::Parts(first, second)
                 }
-                None => Unanswered::Ends(Ended::Broken(too_much(hunt, part, &why))),
+                None if hunt.divisible => Unanswered::Passes(why),
+                None => Unanswered::Ends(Ended::Broken(too_much(part, &why))),
             },
             HuntError::Broken(answer) => Unanswered::Ends(Ended::Broken(answer.to_string())),
             HuntError::UsedUp { retry_after, why } => Unanswered::Ends(used_up(retry_after, &why, now)),
@@ -247,6 +311,8 @@ pub(crate) struct Asked {
 
 enum Unanswered {
     Parts(Span, Span),
+    /// A moment holds more than any answer: whoever floods it must not keep the hunt from what comes after it.
+    Passes(String),
     Ends(Ended),
 }
 
@@ -270,17 +336,21 @@ pub(crate) fn halves(hunt: &Hunt, part: Span) -> Option<(Span, Span)> {
     (part.from < middle && middle < part.to).then_some((first, Span { from: middle, to: part.to }))
 }
 
-/// What to tell people of a window that cannot be read and must not be halved.
-pub(crate) fn too_much(hunt: &Hunt, part: Span, why: &str) -> String {
+/// What to tell people of a window that is too much and must not be halved.
+pub(crate) fn too_much(part: Span, why: &str) -> String {
     let Span { from, to } = part;
-    let way_out = if hunt.divisible {
-        "have the query find less"
-    } else {
-        "have the query find less, or shorten overlap, or, if it does not count or compare over its whole window, take \
-         `divisible = false` out"
-    };
     format!(
-        "the answer for {from} to {to} is too much, and it cannot be asked for in parts ({why}): {way_out}"
+        "the answer for {from} to {to} is too much ({why}): have the query find less, or shorten overlap, or, if it does not \
+         count or compare over its whole window, take `divisible = false` out"
+    )
+}
+
+/// What to tell people of a window that is not answered in time.
+pub(crate) fn too_slow(part: Span, why: &str) -> String {
+    let Span { from, to } = part;
+    format!(
+        "the events from {from} to {to} were not answered in time ({why}): the service may be ailing; if other queries are \
+         answered, have this one read less"
     )
 }
 

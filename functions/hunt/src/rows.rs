@@ -10,7 +10,10 @@ use model::{
     User, digest, one_line,
 };
 use policy::{AlertMapping, DefenderAlert, EvidenceField, EvidenceMapping, Hunt, Outcome, SeverityOf};
-use std::{cmp::Reverse, collections::HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 /// The most different rows of one answer that are kept: what is more is asked for in parts, so that memory stays flat.
 pub(crate) const MOST_KEPT: usize = 5_000;
@@ -21,11 +24,16 @@ const MAX_TEXT: usize = 4_000;
 /// The same for names, of which a person or a case has few and short ones.
 const MAX_NAME: usize = 300;
 
-/// The longest cell of a table, in characters.
-const MAX_CELL: usize = 200;
+/// The longest name of a table's column, in characters. Cells may be as long as any text: whoever tells people cuts them once
+/// what is secret has been taken out.
+const MAX_COLUMN: usize = 200;
 
 /// The most that a table may weigh, in bytes.
 const MAX_TABLE: usize = 60_000;
+
+/// The most columns of a table, and the most that their names may weigh, in bytes.
+const MAX_COLUMNS: usize = 60;
+const MAX_HEADER: usize = 20_000;
 
 /// How many of an answer's columns are named where one is missing.
 const MAX_NAMED: usize = 30;
@@ -221,38 +229,61 @@ const DEVICE: &str = "DeviceId";
 const TIME: &str = "Timestamp";
 const REPORT: &str = "ReportId";
 
-/// The rows as a table: at most as many as the hunt says, and no more than fits into a message.
-pub(crate) fn table(hunt: &Hunt, columns: &[Column], found: &[&Found]) -> Table {
-    let names: Vec<String> = if columns.is_empty() {
+/// The rows as a table: at most as many as the hunt says, and no more than fits into a message. With the number of columns
+/// that have no room in it.
+pub(crate) fn table(hunt: &Hunt, columns: &[Column], found: &[&Found]) -> (Table, usize) {
+    let mut names: Vec<String> = if columns.is_empty() {
         hunt.needs().into_iter().map(str::to_owned).collect()
     } else {
         columns.iter().map(|column| column.name.clone()).collect()
     };
-    let mut table = Table {
-        columns: names.iter().map(|name| one_line(name, MAX_CELL)).collect(),
-        rows: Vec::new(),
-        more: found.len(),
-    };
-    let mut weight: usize = table.columns.iter().map(|name| name.len() + 3).sum();
-    for found in found.iter().take(hunt.most) {
-        let cell = |name: &String| one_line(&found.row.text(name).unwrap_or_default(), MAX_CELL);
-        let cells: Vec<String> = names.iter().map(cell).collect();
-        // In JSON a quotation mark or a backslash is two bytes.
-        weight += cells.iter().map(|cell| cell.len() + cell.matches(['"', '\\']).count() + 3).sum::<usize>();
-        if weight > MAX_TABLE {
+    let all = names.len();
+    let mut weight = 0;
+    let mut table = Table { columns: Vec::new(), rows: Vec::new(), more: found.len() };
+    for name in names.iter().take(MAX_COLUMNS) {
+        let name = one_line(name, MAX_COLUMN);
+        weight += weighs(&name);
+        if weight > MAX_HEADER {
             break;
         }
+        table.columns.push(name);
+    }
+    names.truncate(table.columns.len());
+    for found in found.iter().take(hunt.most) {
+        let cell = |name: &String| one_line(&found.row.text(name).unwrap_or_default(), MAX_TEXT);
+        let cells: Vec<String> = names.iter().map(cell).collect();
+        let heavier = weight + cells.iter().map(|cell| weighs(cell)).sum::<usize>();
+        // One that is too heavy must not hide those behind it.
+        if heavier > MAX_TABLE {
+            continue;
+        }
+        weight = heavier;
         table.rows.push(cells);
         table.more -= 1;
     }
-    table
+    (table, all - names.len())
 }
 
-/// The rows in the order in which they are made known: what is most serious first, then what came first.
-pub(crate) fn sort(hunt: &Hunt, rows: &mut [Found]) {
-    let time = match &hunt.outcome {
-        Outcome::Alert(mapping) => mapping.time.as_str(),
+/// The bytes of a cell in JSON, where a quotation mark or a backslash is two.
+fn weighs(cell: &str) -> usize {
+    cell.len() + cell.matches(['"', '\\']).count() + 3
+}
+
+/// The time of a row's event; none where it has none that can be read.
+pub(crate) fn time(hunt: &Hunt, row: &Row) -> Option<Timestamp> {
+    row.time(match &hunt.outcome {
+        Outcome::Alert(mapping) => &mapping.time,
         Outcome::Table | Outcome::DefenderAlert(_) => TIME,
+    })
+}
+
+/// The rows in the order in which they are made known: first one of each device, then a second of each, and so on, so that a
+/// device with a thousand rows delays no other's beyond `act_within`; among these, and of each device, what is most serious
+/// first, then what is newest.
+pub(crate) fn sort(hunt: &Hunt, rows: &mut [Found]) {
+    let device = match &hunt.outcome {
+        Outcome::Alert(mapping) => mapping.device.as_str(),
+        Outcome::Table | Outcome::DefenderAlert(_) => DEVICE,
     };
     let rank = |row: &Row| match &hunt.outcome {
         Outcome::Alert(mapping) => match &mapping.severity {
@@ -263,7 +294,20 @@ pub(crate) fn sort(hunt: &Hunt, rows: &mut [Found]) {
         },
         Outcome::Table | Outcome::DefenderAlert(_) => None,
     };
-    rows.sort_by_cached_key(|found| (Reverse(rank(&found.row)), found.row.time(time), found.digest.clone()));
+    rows.sort_by_cached_key(|found| {
+        (Reverse(rank(&found.row)), Reverse(time(hunt, &found.row)), found.digest.clone())
+    });
+    let mut of_device: HashMap<Option<String>, usize> = HashMap::new();
+    let nth: HashMap<String, usize> = rows
+        .iter()
+        .map(|found| {
+            let nth = of_device.entry(found.row.text(device)).or_default();
+            *nth += 1;
+            (found.digest.clone(), *nth)
+        })
+        .collect();
+    // It keeps the order of what is equal.
+    rows.sort_by_key(|found| nth.get(&found.digest).copied());
 }
 
 /// A column's value, cut where it is too long to be kept.

@@ -11,7 +11,10 @@ use crate::{
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{Envelope, Notice, Table, Topic, one_line};
 use policy::{Hunt, Span};
-use ports::{Expect, HuntRest, HuntRow, HuntTrouble, QueueName, Stored, Write};
+use ports::{Expect, HuntRest, HuntRow, HuntTrouble, QueueError, QueueName, Stored, Write};
+
+/// For how long the service may refuse a hunt, or not answer it, before that is said, however rarely the hunt is due.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// For how long a hunt may miss its schedule threefold and people are not told yet.
 const GRACE: SignedDuration = SignedDuration::from_mins(15);
@@ -123,22 +126,22 @@ impl Hunting {
         Ok(())
     }
 
-    /// Events that no run will read any more. Before the run: after a crash it is said again, with the same id.
+    /// Events that no run will read. Before that is so: after a crash it is said again, with the same id, and once for each hour
+    /// that they begin in.
     pub(crate) async fn tell_lost(
         &self,
         hunt: &Hunt,
         lost: Span,
+        why: &str,
         now: Timestamp,
     ) -> Result<(), HuntingError> {
-        let why = if hunt.divisible {
-            "the service keeps them for 30 days"
-        } else {
-            "the service keeps them for 30 days, and a hunt that is not divisible, and was broken, begins anew with a \
-             window of its usual length"
-        };
-        let facts = vec![format!("the events from {} to {} were never read: {why}", lost.from, lost.to)];
+        let Span { from, to } = lost;
+        tracing::error!(hunt = hunt.name, %from, %to, why, "events were never read");
+        let facts =
+            vec![one_line(&format!("the events from {from} to {to} were never read: {why}"), MAX_WHY)];
         let topic = Topic::HuntOverdue { hunt: hunt.name.clone() };
-        self.tell(hunt, topic, &["lost", &lost.from.to_string()], facts, None, now).await
+        let hour = from.strftime("%Y-%m-%dT%H").to_string();
+        self.tell(hunt, topic, &["lost", &hour], facts, None, now).await
     }
 
     /// Rows that cannot be read are not passed over in silence; the same day is told once.
@@ -160,7 +163,7 @@ impl Hunting {
         self.tell(hunt, topic, &["unreadable", &day], facts, None, now).await
     }
 
-    /// `identity`: the same again is the same notice.
+    /// `identity`: the same again is the same notice. One that is too large for the queue is set aside.
     pub(crate) async fn tell(
         &self,
         hunt: &Hunt,
@@ -174,15 +177,23 @@ impl Hunting {
         let trace = format!("hunt-{}", hunt.name);
         let notice = Notice { topic, device: None, device_name: None, facts, table };
         let message = Envelope::new(&self.tenant, &identity, &trace, now, notice);
-        Ok(self.queue.send_one(QueueName::ActionsTaken, &message, now).await?)
+        match self.queue.send_one(QueueName::ActionsTaken, &message, now).await {
+            // It will never be sent; it must not hold up what comes after it.
+            Err(error @ QueueError::TooLarge { .. }) => {
+                self.too_large(QueueName::ActionsTaken, &message.trace, &error, now).await
+            }
+            sent => Ok(sent?),
+        }
     }
 }
 
-/// Whether a hunt has not come to its end for three times as long as its schedule says, and a little.
+/// Whether a hunt has not come to its end for three times as long as its schedule says, and a little; or was due, and has not
+/// been answered for an hour.
 pub fn is_overdue(hunt: &Hunt, row: &HuntRow, zone: &TimeZone, now: Timestamp) -> bool {
     let since = last_good(row);
     let limit = hunt.schedule.longest(since, zone).saturating_mul(3).saturating_add(GRACE);
-    now.duration_since(since) > limit
+    let fails = row.trouble.as_ref().filter(|trouble| !trouble.broken);
+    now.duration_since(since) > limit || fails.is_some_and(|fails| now.duration_since(fails.since) > PATIENCE)
 }
 
 /// Since when a hunt has not come to its end.

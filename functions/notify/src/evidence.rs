@@ -14,6 +14,9 @@ const MAX: usize = 10;
 /// The most of a command line that is shown, in characters.
 const MAX_COMMAND_LINE: usize = 200;
 
+/// The most that is looked through for secrets, in characters: far more than is shown.
+const MAX_SECRETIVE: usize = 4_000;
+
 /// One entry: what it is, and what is known of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -29,7 +32,14 @@ pub(crate) fn show(text: &str, max_chars: usize) -> String {
 
 /// A stranger's text that may hold secrets. They are masked before it is cut, so that no half of one is left.
 pub(crate) fn show_secretive(text: &str, max_chars: usize) -> String {
-    defang(&one_line(&mask(&one_line(text, 4_000)), max_chars))
+    defang(&one_line(&mask(&one_line(text, MAX_SECRETIVE)), max_chars))
+}
+
+/// The alert's title, not safe to read yet. That of a hunt's alert is made of a row's values, whatever they hold: secrets in
+/// it are masked, before anybody cuts it.
+pub(crate) fn title(alert: &Alert) -> String {
+    let masked = alert.hunted.is_some().then(|| mask(&one_line(&alert.title, MAX_SECRETIVE)));
+    masked.unwrap_or_else(|| alert.title.clone())
 }
 
 /// A time as people read it.

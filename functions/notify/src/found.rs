@@ -47,8 +47,7 @@ impl Found {
         let hidden = table.columns.len().saturating_sub(wanted.len());
         let wanted: Vec<(usize, &String)> = wanted.into_iter().take(MAX_COLUMNS).collect();
         let row = |row: &Vec<String>| -> Vec<String> {
-            let one = |(at, column): &(usize, &String)| row.get(*at).map(|text| cell(column, text));
-            wanted.iter().map(|column| one(column).unwrap_or_default()).collect()
+            wanted.iter().map(|(at, _)| row.get(*at).map(|text| cell(text)).unwrap_or_default()).collect()
         };
         let columns: Vec<String> = wanted.iter().map(|(_, column)| show(column, MAX_NAME)).collect();
         let rows: Vec<Vec<String>> = table.rows.iter().map(row).collect();
@@ -109,11 +108,21 @@ fn holds_command_lines(column: &str) -> bool {
     OF_COMMAND_LINES.iter().any(|part| name.contains(part)) || matches!(name.as_str(), "cmd" | "command")
 }
 
-/// What looks like a command line or an address may hold a secret, whatever its column is called. Anything else is left as it
-/// is, because hashes and the ids of devices and users look like keys.
-fn cell(column: &str, text: &str) -> String {
-    let may_hold_secrets = holds_command_lines(column) || text.contains([' ', '=']) || text.contains("://");
-    if may_hold_secrets { show_secretive(text, MAX_CELL) } else { show(text, MAX_CELL) }
+/// Any cell may hold a secret, whatever its column is called, but for what looks like a key and is none. It is masked as a
+/// whole, and cut after that.
+fn cell(text: &str) -> String {
+    if is_an_id(text) { show(text, MAX_CELL) } else { show_secretive(text, MAX_CELL) }
+}
+
+/// Whether the text is a hash, the id of a device (as long as a SHA-1) or a SID, and nothing else. Other ids, numbers and
+/// times do not look like keys.
+fn is_an_id(text: &str) -> bool {
+    let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_sid = text.strip_prefix("S-1-").is_some_and(|rest| {
+        rest.len() <= 180
+            && rest.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    });
+    (is_hex && matches!(text.len(), 32 | 40 | 64 | 96 | 128)) || is_sid
 }
 
 #[cfg(test)]
@@ -138,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_in_every_column_and_ids_are_not() {
+    fn secrets_are_masked_in_command_lines_and_addresses_wherever_they_stand() {
         let hash = "a1".repeat(32);
         let sid = "S-1-5-21-3623811015-3361044348-30300820-1013";
         let row =
@@ -147,6 +156,48 @@ mod tests {
         let shown = Found::of(&found, ALL);
         let expected = ["x.exe --password ***", &hash, sid, "hxxps://bob:***@evil[.]example/", "token=***"];
         assert_eq!(shown.rows, [expected]);
+    }
+
+    #[test]
+    fn every_cell_is_masked_but_what_is_exactly_an_id_a_number_or_a_time() {
+        let masked = [
+            (r#"{"user":"bob","password":"hunter2json"}"#, r#"{"user":"bob","password":"***"}"#),
+            ("ghp_0123456789abcdefghij0123456789abcdef", "***"),
+            ("/pass:hunter2slash", "/pass:***"),
+            ("password:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", "password:***"),
+            ("S-1-5-21-a0b1c2d3e4f5a0b1c2d3e4f5a0b1c2d3e4f5", "[masked: 45 characters]"),
+        ];
+        for (text, expected) in masked {
+            let shown = Found::of(&table(&["Any"], &[&[text]], 0), ALL);
+            assert_eq!(shown.rows, [[expected]]);
+        }
+        let (md5, sha1, sha256) = ("a1".repeat(16), "a1".repeat(20), "A1".repeat(32));
+        for text in [
+            &md5,
+            &sha1,
+            &sha256,
+            "S-1-12-1-3623811015-1361044348-3030082011-1013000000",
+            "1e5bc9d7-e413-4dd7-9029-32e418702b84",
+            "-12345678901234567890123456789012345678901234567890",
+            "0.25",
+            "2026-11-20T10:00:00.1234567Z",
+            "C:\\Windows\\System32\\cmd.exe",
+            "laptop-7",
+        ] {
+            assert_eq!(Found::of(&table(&["Any"], &[&[text]], 0), ALL).rows, [[text]]);
+        }
+    }
+
+    #[test]
+    fn a_cell_is_masked_as_a_whole_and_cut_to_two_hundred_characters_after_that() {
+        let filler = "x".repeat(190);
+        let text = format!("{filler} --password {}", "hunter2".repeat(300));
+        let shown = Found::of(&table(&["Any"], &[&[&text]], 0), ALL).rows.concat().concat();
+        assert!(!shown.contains("hunt") && shown.chars().count() <= MAX_CELL, "{shown}");
+        // A key that is cut in two before it is masked is too short to be known as one.
+        let text = format!("{filler}/ghp_{}", "0123456789abcdefghij");
+        let shown = Found::of(&table(&["Any"], &[&[&text]], 0), ALL).rows.concat().concat();
+        assert!(!shown.contains("ghp_"), "{shown}");
     }
 
     #[test]

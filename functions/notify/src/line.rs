@@ -22,6 +22,11 @@ impl Line {
     pub(crate) fn is_command(&self) -> bool {
         matches!(self, Line::Command(_))
     }
+
+    /// Whether it is a command that runs a hunt by hand: it asks Defender itself, and knows no stack.
+    pub(crate) fn is_hunt(&self) -> bool {
+        matches!(self, Line::Command(text) if text.starts_with("cordon hunt "))
+    }
 }
 
 impl From<&str> for Line {

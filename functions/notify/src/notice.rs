@@ -461,8 +461,9 @@ fn hunt_broken(hunt: &str) -> Said {
         &format!("hunt {hunt} is broken"),
         format!("The hunt `{hunt}` cannot be run as it is written: it finds nothing until a person has mended it."),
         &[
-            "Why stands under What is known. All other hunts go on. It is tried once a day, and at once when its file has \
-             changed; then it goes on where it stopped, as far back as Defender keeps events.",
+            "Why stands under What is known. All other hunts go on. It is tried again when its file has changed (on one \
+             machine: restart cordon run; on AWS: deploy) and once a day; then it goes on where it stopped, as far back as \
+             Defender keeps events.",
         ],
     )
     .next(
@@ -491,12 +492,12 @@ fn hunt_crowded(hunt: &str) -> Said {
     let command = by_hand(hunt);
     let hunt = one_line(hunt, 60);
     Said::new(
-        Weight::Told,
+        Weight::Urgent,
         &format!("hunt {hunt} finds too much"),
         format!("The hunt `{hunt}` finds more than one run makes known: the rest follows, run by run."),
         &[
-            "Nothing of it is lost, but it comes later, and may be too old by then to be acted upon. This is said once, until \
-             a run makes known all that it finds.",
+            "Nothing of it is lost, but it comes later, and may be too old by then to be acted upon. An intruder can bring this \
+             about, to hide one row among many. This is said once, until a run makes known all that it finds.",
         ],
     )
     .next("Either much is going on, or the query finds what is harmless. Look at what it finds:", &[&command])

@@ -5,7 +5,7 @@
 //! Escaping for HTML is the template's business.
 
 use crate::{
-    evidence::{Entry, entries, show, time},
+    evidence::{self, Entry, entries, show, time},
     found::Found,
     line::Line,
     outcome::{is_observing, is_urgent, outcome, told_state},
@@ -76,7 +76,8 @@ pub(crate) fn page(
     let outcome = outcome(taken, &quoted(&bare_name));
     let severity = severity(taken.alert.severity.as_ref());
     let sort = format!("{} {severity}", rank(taken.alert.severity.as_ref()));
-    let subject = subject(&[&sort, &outcome.phrase, &bare_name, &taken.alert.title]);
+    let title = evidence::title(&taken.alert);
+    let subject = subject(&[&sort, &outcome.phrase, &bare_name, &title]);
     let facts = facts(taken, &bare_name, &outcome.phrase);
     let chapters = told(vec![
         ("What to do next", outcome.next),
@@ -101,7 +102,7 @@ pub(crate) fn page(
         phrase: show(&outcome.phrase, 120),
         colour: colour(taken.alert.severity.as_ref()),
         severity,
-        title: show(&taken.alert.title, 300),
+        title: show(&title, 300),
         facts,
         hunt: hunt(taken),
         found: Found::default(),
@@ -161,7 +162,7 @@ fn gist(taken: &ActionTaken, device_name: &str) -> Gist {
         device_name: Some(device_name.to_owned()),
         alert: Some(alert.id.clone()),
         incident: incident(alert),
-        title: show(&alert.title, 120),
+        title: show(&evidence::title(alert), 120),
     }
 }
 
@@ -191,11 +192,17 @@ pub(crate) fn told(mut chapters: Vec<(&'static str, Vec<Line>)>) -> Vec<(&'stati
 
 /// The last line, and where commands are given if there are any.
 pub(crate) fn sender(chapters: &[(&'static str, Vec<Line>)], message: &MessageId) -> String {
-    let commands = chapters.iter().flat_map(|(_, lines)| lines).any(Line::is_command);
-    let commands = if commands {
-        "Give commands where Cordon runs; for a deployment, add --stack and its name. "
-    } else {
-        ""
+    let lines = || chapters.iter().flat_map(|(_, lines)| lines);
+    let hunts = lines().any(Line::is_hunt);
+    let others = lines().any(|line| line.is_command() && !line.is_hunt());
+    let commands = match (others, hunts) {
+        (true, false) => "Give commands where Cordon runs; for a deployment, add --stack and its name. ",
+        (false, true) => "Give the command with the settings of the app that reads; it takes no --stack. ",
+        (true, true) => {
+            "Give commands where Cordon runs; for a deployment, add --stack and its name, but not to `cordon hunt NAME`: \
+             that needs the settings of the app that reads. "
+        }
+        (false, false) => "",
     };
     let message = show(message.as_str(), 200);
     format!(

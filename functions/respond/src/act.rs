@@ -66,7 +66,7 @@ impl Respond {
                 let device = held.value.device.clone();
                 Box::pin(self.look_for_own(work, &device, held)).await
             }
-            _ => self.join(work, &held.value).await,
+            _ => self.join(work, held).await,
         }
     }
 
@@ -441,6 +441,7 @@ impl Respond {
         action: &MachineAction,
     ) -> Result<(), Stop> {
         let held = self.after(&held, accepted(&action.id, work.now), work.now).await?;
+        let held = self.note_hunted(work, held).await?;
         self.tally.one(Count::IsolationsRequested);
         let outcome =
             outcome_of(work, fresh, fresh.decision.clone(), Some(EffectState::Requested), Vec::new());
@@ -459,6 +460,10 @@ impl Respond {
     ) -> Result<(), Stop> {
         let waits_to_release = |held: &Stored<Claim>| {
             held.value.effect == Effect::Release && held.value.state == EffectState::Claimed
+        };
+        let before = match before {
+            Some(held) => Some(self.note_hunted(work, held).await?),
+            None => None,
         };
         let left_as_it_is = match &before {
             Some(held) if waits_to_release(held) => {
@@ -479,7 +484,7 @@ impl Respond {
             Some(held) if held.value.own_action(&self.tenant, std::slice::from_ref(action)).is_some() => {
                 match held.value.state {
                     EffectState::Requested | EffectState::Pending | EffectState::Succeeded => {
-                        return self.join(work, &held.value).await;
+                        return self.join(work, held).await;
                     }
                     state if !is_spent(state) => return self.requested(work, held, fresh, action).await,
                     _ => Some(held),
@@ -515,7 +520,7 @@ impl Respond {
     async fn join_open(&self, work: &mut Work, held: Stored<Claim>) -> Result<(), Stop> {
         let is_recent = work.now.duration_since(held.value.changed_at) < RECENT;
         let Some(action) = held.value.action.clone().filter(|_| !is_recent) else {
-            return self.join(work, &held.value).await;
+            return self.join(work, held).await;
         };
         let has_ended = match self.reader.action(&action, work.call()).await {
             Ok(action) => !action.is_open() && action.status != ActionStatus::Succeeded,
@@ -530,7 +535,7 @@ impl Respond {
             }
         };
         if !has_ended {
-            return self.join(work, &held.value).await;
+            return self.join(work, held).await;
         }
         self.have_looked_at(&held, work.now).await?;
         let why = "the isolation that this alert would have joined has ended".to_owned();
@@ -538,7 +543,9 @@ impl Respond {
     }
 
     /// This alert's device is already being cut off on account of another one.
-    async fn join(&self, work: &mut Work, claim: &Claim) -> Result<(), Stop> {
+    async fn join(&self, work: &mut Work, held: Stored<Claim>) -> Result<(), Stop> {
+        let held = self.note_hunted(work, held).await?;
+        let claim = &held.value;
         let body = &work.message.body;
         let mut decision = self.decision_behind(claim, work);
         // What people read about the device is the isolation that it gets, not the one it might have got.
@@ -552,6 +559,20 @@ impl Respond {
         let notes = if own { Vec::new() } else { vec![note] };
         let outcome = on_claim(work.outcome(decision, Some(claim.state), notes), claim);
         self.finish(work, outcome).await
+    }
+
+    /// Where what a hunt has found comes to stand behind an isolation that Cordon has asked for, its claim says so, so that
+    /// the timer leaves the device to people, whatever alert came first.
+    async fn note_hunted(&self, work: &Work, held: Stored<Claim>) -> Result<Stored<Claim>, Stop> {
+        let is_hunted = work.message.body.found.alert.hunted.is_some();
+        let stands = matches!(
+            held.value.state,
+            EffectState::Requested | EffectState::Pending | EffectState::Succeeded
+        ) && held.value.effect == Effect::Isolate;
+        if !is_hunted || !stands || held.value.hunted {
+            return Ok(held);
+        }
+        Ok(self.claims().note_hunted(&held, work.now).await?)
     }
 
     pub(crate) async fn refuse(

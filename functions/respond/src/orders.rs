@@ -81,9 +81,14 @@ impl Respond {
         let mode = self.environment_mode.unwrap_or(self.playbook.settings.mode);
         let is_by_itself = matches!(body.cause, Cause::Timer | Cause::Report | Cause::Hunt);
         if mode == Mode::Observe && (is_by_itself || matches!(body.wanted, Wanted::Isolate { .. })) {
-            let said = "the mode is `observe`: Cordon only releases, and only if a person says so; use the portal, or \
-                        set the mode to `enforce`";
-            return self.answer(&order, Some(EffectState::Refused), said.to_owned()).await;
+            let said = match body.wanted {
+                Wanted::CreateAlert(_) => "the mode is `observe`: Cordon has no alert made",
+                _ => {
+                    "the mode is `observe`: Cordon only releases, and only if a person says so; use the portal, or \
+                     set the mode to `enforce`"
+                }
+            };
+            return self.answer_people(&order, Some(EffectState::Refused), said.to_owned()).await;
         }
         match &body.wanted {
             Wanted::Comment { text, mark } => Box::pin(self.comment_on_alert(&order, text, mark)).await,

@@ -29,6 +29,10 @@ impl Respond {
             let said = "the isolation that the timer was set for is over: what stands now is left alone";
             return self.answer(order, None, said.to_owned()).await;
         }
+        if is_timer && before.as_ref().is_some_and(|held| held.value.hunted) {
+            let said = "meanwhile a hunt has found something on the device: it is left to people";
+            return self.answer(order, None, said.to_owned()).await;
+        }
         if let Some(held) = &before {
             let is_own = order.is_for(&held.value);
             match (held.value.effect, held.value.state) {

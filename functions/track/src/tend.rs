@@ -1,9 +1,11 @@
 //! What time does: held cases expire, the timer releases, the fleet is counted.
 
 use crate::{Track, TrackError, call, later};
+use defender::ApiError;
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    AlertStatus, Cause, Effect, EffectRequested, EffectState, Envelope, Onboarding, Severity, Topic, Wanted,
+    Alert, AlertStatus, Cause, Effect, EffectRequested, EffectState, Envelope, Onboarding, Severity, Topic,
+    Wanted,
 };
 use ports::{Brakes, CaseRow, Claim, Expect, Fleet, Held, Once, QueueName, Stored, Write};
 
@@ -18,6 +20,15 @@ const COUNT_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many expired cases one notice names.
 const NAMED: usize = 20;
+
+/// What an alert's incident says about releasing what the alert has had isolated.
+enum Incident {
+    /// It has no other open High alert.
+    Calm,
+    Goes,
+    /// Nobody can tell, and that will not pass by itself.
+    Unknown(String),
+}
 
 impl Track {
     /// Gives up held cases that nobody has let go on in time, and says so in one notice.
@@ -69,53 +80,64 @@ impl Track {
     }
 
     /// Releases, after `release_after`, what Cordon isolated by itself: told an hour before, ordered when it is due,
-    /// and put off while the incident has another open High alert. What was isolated on account of a hunt is not released.
+    /// and put off while the incident has another open High alert. What was isolated on account of a hunt, be it that the
+    /// hunt only joined, is not released. That one device cannot be seen to keeps nobody from seeing to the others.
     pub(crate) async fn release_in_time(&self, now: Timestamp) -> Result<(), TrackError> {
         let Some(release_after) = self.release_after else { return Ok(()) };
+        let mut first_failure = Ok(());
         for claim in self.claims().cut_off(now).await?.into_iter().map(|stored| stored.value) {
-            // What a person has ordered, a person releases; what somebody else isolated, too.
-            let by_itself = claim.order.as_ref().is_none_or(|order| order.cause == Cause::Held);
-            let stands = claim.effect == Effect::Isolate && claim.state == EffectState::Succeeded;
-            if !by_itself || !stands || claim.isolation.is_none() {
-                continue;
-            }
             let due = later(claim.changed_at, release_after);
-            if now < due.checked_sub(WARNING).unwrap_or(due) {
-                continue;
-            }
-            let Some(case) = self.case_of(&claim, now).await? else { continue };
-            if case.value.last.alert.hunted.is_some() {
-                if now >= due {
-                    self.leave_to_people(&claim, now).await?;
-                }
-            } else if now >= due {
-                self.release(&claim, &case.value, due, now).await?;
-            } else if !self.was_done(&format!("warned#{}", claim.id), now).await? {
-                let facts = vec![format!(
-                    "isolated since {:.0}; to be released at {due:.0}, unless the incident has another open High \
-                     alert then",
-                    claim.changed_at
-                )];
-                let identity = ["release-soon", claim.id.as_str()];
-                self.tell(&identity, Topic::ReleaseSoon, Some(&claim.device), facts, now).await?;
-                self.done(&format!("warned#{}", claim.id), now).await?;
-            }
+            first_failure = first_failure.and(self.see_to(&claim, due, now).await);
         }
-        Ok(())
+        first_failure
     }
 
-    /// What a hunt has found is in no incident at Defender, so nobody can look there whether the case is open: the device stays
-    /// cut off until a person releases it, and people are told that once.
-    async fn leave_to_people(&self, claim: &Claim, now: Timestamp) -> Result<(), TrackError> {
+    /// One device that is cut off, and is to be released at `due`.
+    async fn see_to(&self, claim: &Claim, due: Timestamp, now: Timestamp) -> Result<(), TrackError> {
+        // What a person has ordered, a person releases; what somebody else isolated, too.
+        let by_itself = claim.order.as_ref().is_none_or(|order| order.cause == Cause::Held);
+        let stands = claim.effect == Effect::Isolate && claim.state == EffectState::Succeeded;
+        if !by_itself || !stands || claim.isolation.is_none() {
+            return Ok(());
+        }
+        if now < due.checked_sub(WARNING).unwrap_or(due) {
+            return Ok(());
+        }
+        let Some(case) = self.case_of(claim, now).await? else { return Ok(()) };
+        if claim.hunted || case.value.last.alert.hunted.is_some() {
+            if now < due {
+                return Ok(());
+            }
+            let why = "a hunt has found something on it, and Defender has no such alert whose incident could be looked at";
+            return self.leave_to_people(claim, why, now).await;
+        }
+        if now >= due {
+            return self.release(claim, &case.value, due, now).await;
+        }
+        let warned = format!("warned#{}", claim.id);
+        if self.was_done(&warned, now).await? {
+            return Ok(());
+        }
+        let facts = vec![format!(
+            "isolated since {:.0}; to be released at {due:.0}, unless the incident has another open High alert then",
+            claim.changed_at
+        )];
+        let identity = ["release-soon", claim.id.as_str()];
+        self.tell(&identity, Topic::ReleaseSoon, Some(&claim.device), facts, now).await?;
+        self.done(&warned, now).await
+    }
+
+    /// Nobody can see at Defender whether the case is open: the device stays cut off, and people are told that once.
+    async fn leave_to_people(&self, claim: &Claim, why: &str, now: Timestamp) -> Result<(), TrackError> {
         let once = format!("left-to-people#{}", claim.id);
         if self.was_done(&once, now).await? {
             return Ok(());
         }
         let fact = format!(
-            "isolated since {:.0} on account of what a hunt has found: `release_after` has passed, and Cordon does not release \
-             it by itself, because Defender has no such alert whose incident could be looked at. It stays cut off until a \
-             person releases it",
-            claim.changed_at
+            "isolated since {:.0}: `release_after` has passed, and Cordon does not release it by itself, because {}. It stays \
+             cut off until a person releases it",
+            claim.changed_at,
+            model::one_line(why, 300)
         );
         let topic = Topic::Ordered { effect: Effect::Release, state: EffectState::Refused };
         self.tell(&["left-to-people", claim.id.as_str()], topic, Some(&claim.device), vec![fact], now)
@@ -135,9 +157,18 @@ impl Track {
         if self.was_done(&once, now).await? {
             return Ok(());
         }
-        if self.has_open_high_alert(case, now).await? {
-            tracing::info!(device = %claim.device, "the timer waits: the incident has another open High alert");
-            return Ok(());
+        match self.incident_of(&case.last.alert, now).await? {
+            Incident::Calm => {}
+            Incident::Goes => {
+                tracing::info!(device = %claim.device, "the timer waits: the incident has another open High alert");
+                return Ok(());
+            }
+            Incident::Unknown(why) => {
+                let why = format!(
+                    "it is not known whether the alert's incident has another open High alert: {why}"
+                );
+                return self.leave_to_people(claim, &why, now).await;
+            }
         }
         let order = EffectRequested {
             wanted: Wanted::Release,
@@ -167,17 +198,41 @@ impl Track {
         Ok(self.state.commit(&[write], now).await?)
     }
 
-    /// Whether the alert's incident has an open High alert besides it. An alert without an incident has none.
-    async fn has_open_high_alert(&self, case: &CaseRow, now: Timestamp) -> Result<bool, TrackError> {
-        let alert = &case.last.alert;
-        let Some(incident) = alert.incident_id.as_deref().and_then(|id| id.parse().ok()) else {
-            return Ok(false);
+    /// How it stands with the incident that the alert is in now, which may be another than when it was judged. An alert
+    /// without an incident has no others beside it. An alert that does not say how severe it is may be High.
+    async fn incident_of(&self, alert: &Alert, now: Timestamp) -> Result<Incident, TrackError> {
+        let unknown = |error: ApiError| match error.passes_in() {
+            Some(_) => Err(error.into()),
+            None => Ok(Incident::Unknown(error.to_string())),
         };
-        let alerts = self.reader.alerts_of_incident(incident, call(now)).await?;
-        Ok(alerts.iter().any(|other| {
+        let current = match self.reader.alert(&alert.id, call(now)).await {
+            Ok(current) => current.incident_id,
+            Err(error) => return unknown(error),
+        };
+        let Some(incident) = current.as_ref().or(alert.incident_id.as_ref()) else {
+            return Ok(Incident::Calm);
+        };
+        let Ok(number) = incident.parse() else {
+            return Ok(Incident::Unknown(format!("the incident {incident} has no number")));
+        };
+        let alerts = match self.reader.alerts_of_incident(number, call(now)).await {
+            Ok(alerts) => alerts,
+            Err(error) => return unknown(error),
+        };
+        if !alerts.iter().any(|other| other.id == alert.id) {
+            return Ok(Incident::Unknown(format!(
+                "the incident {number} does not list the alert {}",
+                alert.id
+            )));
+        }
+        let may_be_high = |severity: Option<&Severity>| {
+            severity.is_none_or(|severity| *severity == Severity::High || severity.rank().is_none())
+        };
+        let goes = alerts.iter().any(|other| {
             let is_open = other.status != Some(AlertStatus::Resolved);
-            other.id != alert.id && is_open && other.severity == Some(Severity::High)
-        }))
+            other.id != alert.id && is_open && may_be_high(other.severity.as_ref())
+        });
+        Ok(if goes { Incident::Goes } else { Incident::Calm })
     }
 
     /// Counts the onboarded devices, once a day while so many are isolated that the share of the fleet may matter soon.

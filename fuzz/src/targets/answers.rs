@@ -70,7 +70,7 @@ fn refused_hunt(status: u16, body: &[u8], token: &AccessToken) {
             assert!(*retry_after >= SignedDuration::from_secs(1) && *retry_after <= DAY, "{retry_after:?}");
         }
         (400, HuntError::Broken(_) | HuntError::TooMuch { .. } | HuntError::UsedUp { .. })
-        | (408, HuntError::TooMuch { .. })
+        | (408, HuntError::TookTooLong { .. })
         | (401 | 403 | 404 | 409 | 500 | 503, HuntError::Api(_)) => {}
         _ => panic!("{status}: judged by status, whatever the body says: {error:?}"),
     }

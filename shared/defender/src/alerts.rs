@@ -221,8 +221,9 @@ impl Reader {
         self.get_surely("GET alert", &path, call, |body| wire::read_one(body, wire::alert)).await
     }
 
-    /// The alerts of an incident, as Defender's API lists them without their evidence. `incident` is its number. None
-    /// where there is no such incident. Fails where one of them cannot be read or there may be more.
+    /// The alerts of an incident, as Defender's API lists them without their evidence. `incident` is its number. Where
+    /// there is no such incident, Defender's API lists none, and Graph answers [`ApiError::NotFound`]. Fails where one of them
+    /// cannot be read, there may be more, or Graph says that the incident was merged into another.
     pub async fn alerts_of_incident(&self, incident: u64, call: Call) -> Result<Vec<Alert>, ApiError> {
         if self.alerts_api == Api::Graph {
             return self.alerts_of_incident_of_graph(incident, call).await;

@@ -17,6 +17,10 @@ const MOST_SKIPPED: usize = 500;
 const SMALL: usize = 100;
 const SMALLEST: usize = 50;
 
+/// How many empty pages in a row are followed: Graph may answer with one, and with a link to what follows. Source:
+/// Microsoft's page "Paging Microsoft Graph data in your app".
+const EMPTY: usize = 20;
+
 impl Reader {
     /// The filter leaves out the alerts of other products. There is no order to ask for.
     pub(crate) async fn alerts_of_graph(
@@ -40,8 +44,18 @@ impl Reader {
         let decode = |body: &[u8]| wire::read_list(body, wire::graph::alert);
         let graph = self.on_graph();
         let (mut seen, mut listed) = (skipped, graph.get("GET alerts", &path, call, decode).await?);
-        while listed.returned() > 0 && seen + listed.returned() <= skip {
+        let mut empty = 0;
+        loop {
+            let is_empty = listed.returned() == 0;
+            let leads_on = if is_empty { listed.has_next_link } else { seen + listed.returned() <= skip };
+            if !leads_on {
+                break;
+            }
             let link = listed.next_link.as_deref().and_then(|link| self.on_by(link, &filter));
+            empty = if is_empty { empty + 1 } else { 0 };
+            if is_empty && (link.is_none() || empty > EMPTY) {
+                return Err(nothing_but_links());
+            }
             // A page that is not full is the last one.
             let Some(link) = link else {
                 if listed.returned() < size && !listed.has_next_link {
@@ -77,17 +91,14 @@ impl Reader {
     }
 
     /// Microsoft's page shows `$expand=alerts` for the list of incidents, and says nothing of it for a single one. An answer
-    /// without the alerts is unreadable, not an incident without any.
+    /// without the alerts is unreadable, not an incident without any; and so is an incident that was merged into another.
     pub(crate) async fn alerts_of_incident_of_graph(
         &self,
         incident: u64,
         call: Call,
     ) -> Result<Vec<Alert>, ApiError> {
         let path = format!("/security/incidents/{incident}?$expand=alerts");
-        match self.on_graph().get_surely("GET incident", &path, call, wire::graph::alerts_of_incident).await {
-            Err(ApiError::NotFound(_)) => Ok(Vec::new()),
-            answer => answer,
-        }
+        self.on_graph().get_surely("GET incident", &path, call, wire::graph::alerts_of_incident).await
     }
 }
 
@@ -115,6 +126,13 @@ fn unreachable(skip: usize) -> ApiError {
              instant; DEFENDER_ALERTS_API=defender can read them"
         ),
     }
+}
+
+/// That a page is empty is the end only where nothing leads on.
+fn nothing_but_links() -> ApiError {
+    let why =
+        "Microsoft Graph answers with an empty page of alerts and a link to more, which leads to nothing";
+    ApiError::Unreadable { why: why.to_owned() }
 }
 
 #[cfg(test)]

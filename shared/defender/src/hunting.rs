@@ -54,9 +54,13 @@ pub struct HuntAnswer {
 /// A query that was not answered, or not whole; named for what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HuntError {
-    /// The answer is cut off or too large, or the query runs for too long: ask for less time at once.
+    /// The answer is cut off or too large, or the service says that the query needs too much: ask for less time at once.
     #[error("{why}")]
     TooMuch { why: String },
+    /// No answer came in time, or a gateway gave up waiting. Less time may help; but the service may be ailing just as
+    /// well, and then nothing is wrong with the query: it is to be asked again later.
+    #[error("{why}")]
+    TookTooLong { why: String },
     /// The service refuses the query itself.
     #[error("the service refuses the query: {0}")]
     Broken(Answer),
@@ -103,7 +107,7 @@ impl Reader {
             Ok(heard) => heard,
             Err(Lost::TimedOut(_)) => {
                 let why = format!("the query was not answered within {} s", timeout.as_secs());
-                return Err(HuntError::TooMuch { why });
+                return Err(HuntError::TookTooLong { why });
             }
             Err(Lost::TooLarge(most)) => {
                 let why = format!("the answer is larger than {} MB", most / 1024 / 1024);

@@ -126,6 +126,22 @@ impl Claims<'_> {
         .await
     }
 
+    /// Notes that what a hunt has found stands behind the isolation, and nothing else.
+    pub async fn note_hunted(
+        &self,
+        before: &Stored<Claim>,
+        now: Timestamp,
+    ) -> Result<Stored<Claim>, ClaimError> {
+        let claim = Claim { hunted: true, ..before.value.clone() };
+        self.write(
+            &Moved { claim, spends: false, gives_back: false, standing: 0 },
+            Expect::Is(before.version),
+            Vec::new(),
+            now,
+        )
+        .await
+    }
+
     /// Moves a claim to `requesting`, if nothing stands against it: limits are counted and pause is checked in the
     /// commit that does it. A release is never held.
     pub async fn ask(

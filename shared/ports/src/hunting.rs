@@ -1,8 +1,11 @@
 //! What the state knows of hunts: how far each has come, which rows it has made known, and whether the service has said to
 //! wait. A hunt's rows are told apart by a digest; nothing of what was found stands here.
 
-use crate::{Expect, Key, StateError, Write, rows::days};
-use jiff::Timestamp;
+use crate::{
+    Expect, Key, StateError, Write,
+    rows::{ALERT_DAYS, days},
+};
+use jiff::{SignedDuration, Timestamp};
 use model::{FirstSeen, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +15,13 @@ pub struct HuntRow {
     pub hunt: String,
     /// The digest of the hunt's file when it last ran.
     pub digest: String,
+    /// The columns by which it told rows apart when it last ran; empty where that is not known.
+    #[serde(default)]
+    pub identity: Vec<String>,
+    /// Rows of events before this time, or of no time, may have been found already under another identity, and while only
+    /// observing: as long as they are not known otherwise, they count as first seen while observing.
+    #[serde(default)]
+    pub observed_until: Option<Timestamp>,
     /// Everything before this time has been read and made known. None before the first run.
     pub cursor: Option<Timestamp>,
     /// Nothing from before this time is ever asked for: where the first run began.
@@ -102,6 +112,9 @@ pub struct HuntSeen {
     pub first_seen: FirstSeen,
     /// Whether the queue has taken what became of it. Until then it is sent again, as it was seen first.
     pub is_told: bool,
+    /// When this was written last. A row that is found again and again must not be forgotten.
+    #[serde(default)]
+    pub written: Timestamp,
 }
 
 impl HuntSeen {
@@ -110,9 +123,15 @@ impl HuntSeen {
         Key { partition: format!("{tenant}#hunt#{hunt}"), sort: format!("row#{row}") }
     }
 
-    /// Longer than the service keeps events (30 days): what is forgotten cannot be found again.
+    /// As long as an alert is known. The service keeps events for 30 days; but a row that is told from others by something
+    /// else than its time, such as a program on a device, is found for as long as that goes on: it is written anew then.
     pub fn write(&self, key: Key, expect: Expect, now: Timestamp) -> Result<Write, StateError> {
-        Write::put(key, self, expect, days(now, 45))
+        Write::put(key, self, expect, days(now, ALERT_DAYS))
+    }
+
+    /// Whether it is to be written anew where the row is found again: once a day.
+    pub fn is_to_be_renewed(&self, now: Timestamp) -> bool {
+        now.duration_since(self.written) > SignedDuration::from_hours(24)
     }
 }
 

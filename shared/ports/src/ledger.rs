@@ -47,6 +47,10 @@ pub struct Claim {
     /// Whether the device counts among those that are isolated by Cordon now.
     #[serde(default)]
     pub counted: bool,
+    /// Whether what a hunt has found stands behind this generation's isolation, alone or beside other alerts: then the
+    /// timer leaves the device to people.
+    #[serde(default)]
+    pub hunted: bool,
     pub claimed_at: Timestamp,
     pub changed_at: Timestamp,
 }
@@ -155,6 +159,7 @@ impl Claim {
             isolation: before.and_then(|before| before.isolation.clone()),
             spent: false,
             counted: before.is_some_and(|before| before.counted),
+            hunted: false,
             claimed_at: now,
             changed_at: now,
         }

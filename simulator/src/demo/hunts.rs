@@ -45,14 +45,13 @@ const COPY: &[(&str, &str)] = &[
 ];
 
 const LOGON: &[(&str, &str)] = &[
-    ("Day", "DateTime"),
+    ("LastLogon", "DateTime"),
     ("Account", "String"),
     ("Lists", "String"),
     ("DeviceName", "String"),
     ("LogonType", "String"),
     ("Logons", "Int64"),
     ("FirstLogon", "DateTime"),
-    ("LastLogon", "DateTime"),
     ("RemoteIP", "String"),
     ("DeviceId", "String"),
 ];
@@ -159,14 +158,13 @@ pub(super) fn tables(now: Timestamp, machines: &[Machine; 8]) -> Vec<Table> {
         logons.row(
             ago(200),
             json!({
-                "Day": format!("{:.7}", ago(200)),
+                "LastLogon": format!("{:.7}", ago(200)),
                 "Account": "contoso\\svc-sync",
                 "Lists": "tier-0",
                 "DeviceName": dc.computer_dns_name,
                 "LogonType": "RemoteInteractive",
                 "Logons": 3,
                 "FirstLogon": format!("{:.7}", ago(260)),
-                "LastLogon": format!("{:.7}", ago(200)),
                 "RemoteIP": "10.2.11.14",
                 "DeviceId": dc.id,
             }),

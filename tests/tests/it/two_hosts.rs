@@ -96,7 +96,7 @@ fn with_secrets(world: World, apps: Apps) -> World {
     let reads = ["Alert.Read.All", "Machine.Read.All"];
     let acts = ["Alert.Read.All", "Machine.Read.All", "Machine.Isolate"];
     let world = world.app(apps.reader.0, apps.reader.1, &reads).app(apps.actor.0, apps.actor.1, &acts);
-    world.graph_roles(apps.reader.0, &["ThreatHunting.Read.All"])
+    world.graph_roles(apps.reader.0, &["SecurityAlert.Read.All", "ThreatHunting.Read.All"])
 }
 
 /// A Windows 11 workstation.

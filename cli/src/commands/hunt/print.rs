@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 /// The widest cell of a table, in characters.
 const CELL: usize = 60;
 
+/// What a formula begins with, full-width forms included: some spreadsheets take these for the same.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
 /// Prints rows as they come.
 #[derive(Debug)]
 pub(super) struct Printer {
@@ -64,8 +67,18 @@ impl Printer {
 
 /// The row by its columns; null where it has no value.
 fn object(columns: &[Column], row: &Row) -> Map<String, Value> {
-    let value = |column: &Column| row.value(&column.name).cloned().unwrap_or(Value::Null);
+    let value = |column: &Column| match row.value(&column.name) {
+        Some(Value::String(text)) if is_dynamic(column) => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+        }
+        value => value.cloned().unwrap_or(Value::Null),
+    };
     columns.iter().map(|column| (column.name.clone(), value(column))).collect()
+}
+
+/// Whether a column holds objects and lists, which rows carry as texts.
+fn is_dynamic(column: &Column) -> bool {
+    ["object", "dynamic"].iter().any(|kind| column.kind.eq_ignore_ascii_case(kind))
 }
 
 /// A record of CSV: RFC 4180, but for the end of the line.
@@ -92,14 +105,27 @@ fn csv_cell(value: Option<&Value>) -> String {
     }
 }
 
-/// A text as a cell: no formula, and within quotes where it has to be.
+/// A text as a cell: within quotes, and with an apostrophe before whatever a spreadsheet would take for the begin of a formula.
+/// Where it parts cells at semicolons or tabs it does so within our quotes as well: so also after these.
 fn plain(text: &str) -> String {
-    let apostrophe = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
-    if text.contains([',', '"']) {
-        format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
-    } else {
-        format!("{apostrophe}{text}")
+    let mut cell = String::from('"');
+    let mut may_begin = true;
+    for c in text.chars() {
+        if may_begin && FORMULA.contains(&c) {
+            cell.push('\'');
+        }
+        may_begin = match c {
+            ';' | '\t' | '\r' | '\n' => true,
+            '"' => may_begin,
+            c => may_begin && c.is_whitespace(),
+        };
+        if c == '"' {
+            cell.push('"');
+        }
+        cell.push(c);
     }
+    cell.push('"');
+    cell
 }
 
 #[cfg(test)]
@@ -110,18 +136,23 @@ mod tests {
     #[test]
     fn a_cell_of_csv_is_one_cell_on_one_line_and_no_formula() {
         let cell = |value: Value| csv_cell(Some(&value));
-        assert_eq!(cell(json!("plain")), "plain");
+        assert_eq!(cell(json!("plain")), "\"plain\"");
         assert_eq!(cell(json!("a, \"b\"")), "\"a, \"\"b\"\"\"");
-        assert_eq!(cell(json!("two\r\nlines \u{1b}[2J")), "two lines [2J");
-        assert_eq!(cell(json!("=cmd|' /C calc'!A0")), "'=cmd|' /C calc'!A0");
+        assert_eq!(cell(json!("two\r\nlines \u{1b}[2J")), "\"two lines [2J\"");
+        assert_eq!(cell(json!("=cmd|' /C calc'!A0")), "\"'=cmd|' /C calc'!A0\"");
         assert_eq!(cell(json!("\t=1+1, 2")), "\"'=1+1, 2\"");
-        for text in ["+1", "-1", "@x"] {
-            assert_eq!(cell(json!(text)), format!("'{text}"));
+        for text in ["+1", "-1", "@x", "＝1", "＋1", "－1", "＠x"] {
+            assert_eq!(cell(json!(text)), format!("\"'{text}\""));
         }
         assert_eq!(
             (cell(json!(-5)), cell(json!(true)), csv_cell(None)),
-            ("-5".into(), "true".into(), String::new())
+            ("-5".into(), "\"true\"".into(), String::new())
         );
+        // Wherever a spreadsheet parts cells at semicolons or tabs, and whatever it makes of quotes and blanks there.
+        assert_eq!(cell(json!("x;=cmd|' /C calc'!A0")), "\"x;'=cmd|' /C calc'!A0\"");
+        assert_eq!(cell(json!("a-b; +1;;＠c;d=e")), "\"a-b; '+1;;'＠c;d=e\"");
+        assert_eq!(cell(json!("x;\"=1+1\"")), "\"x;\"\"'=1+1\"\"\"");
+        assert_eq!(plain("a\t=1\n@b"), "\"a\t'=1\n'@b\"");
         assert_eq!(cell(json!({"a": [1, "x"]})), "\"{\"\"a\"\":[1,\"\"x\"\"]}\"");
     }
 }

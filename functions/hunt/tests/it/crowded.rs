@@ -1,6 +1,7 @@
 //! More rows than one run makes known.
 
 use crate::stage::{ALERT, DEFENDER_ALERT, Stage, event, events, file, minutes, noon};
+use jiff::SignedDuration;
 use model::Topic;
 use simulator::Table;
 
@@ -67,5 +68,27 @@ async fn orders_for_defenders_alerts_are_no_more_than_the_file_says_either() {
     assert_eq!(stage.orders().await.len(), 2);
     stage.run_for(30).await;
     assert_eq!(stage.orders().await.len(), 3);
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_device_with_many_rows_delays_no_other() {
+    let noisy = |table: Table, number: u32| {
+        let mut row = event(1);
+        row["ReportId"] = number.into();
+        table.row(noon() - minutes(30) + SignedDuration::from_secs(number.into()), row)
+    };
+    let mut quiet = event(2);
+    quiet["Level"] = "Medium".into();
+    let table = (100..200).fold(events("tools"), noisy).row(noon() - minutes(45), quiet);
+    let table = table.row(noon() - minutes(40), event(3));
+    let stage = Stage::new(|world| world.table(table), &tools(4, ALERT)).await;
+    stage.run().await;
+    let alerts = stage.alerts().await;
+    let newest = noon() - minutes(30) + SignedDuration::from_secs(199);
+    assert!(alerts.iter().any(|alert| alert.body.alert.last_event == Some(newest)), "the newest of them");
+    let mut devices: Vec<_> = alerts.into_iter().map(|alert| alert.body.alert.device_name.unwrap()).collect();
+    devices.sort();
+    assert_eq!(devices, ["ws-1", "ws-1", "ws-2", "ws-3"]);
     stage.end();
 }

@@ -52,7 +52,7 @@ async fn a_window_that_is_too_much_is_given_in_parts_and_in_order() {
 
     stage.hunts = crate::stage::read(&hunts("divisible = false"));
     let (done, rows) = by_hand(&stage).await;
-    assert!(matches!(done, Err(HuntError::TooMuch { .. })), "{done:?}");
+    assert!(matches!(done, Err(HuntError::TookTooLong { .. })), "{done:?}");
     assert!(rows.is_empty());
     stage.end();
 }

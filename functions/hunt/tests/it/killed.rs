@@ -125,3 +125,20 @@ async fn a_row_of_the_state_that_cannot_be_read_stops_no_hunt() {
     assert_eq!(ids.len(), 16);
     stage.end();
 }
+
+#[tokio::test]
+async fn what_fails_for_one_hunt_holds_up_no_other() {
+    for nth in 2..10 {
+        let at = noon() - minutes(1);
+        let world = |world: simulator::World| {
+            world.table(events("one").row(at, event(1))).table(events("two").row(at, event(2)))
+        };
+        let hunts = [("one", file("one", "", ALERT)), ("two", file("two", "", ALERT))];
+        let stage = Stage::new(world, &hunts).await;
+        stage.strike(nth, Blow::Fails);
+        stage.try_run().await.unwrap().unwrap_err();
+        assert_eq!(stage.row("two").await.last_success, Some(noon()), "operation {nth}");
+        assert!(stage.devices().await.contains(&2), "operation {nth}");
+        stage.end();
+    }
+}

@@ -124,3 +124,62 @@ async fn an_event_keeps_its_identity_however_its_time_is_written() {
     assert_eq!(stage.run().await.announced, 1);
     stage.end();
 }
+
+/// The devices that were announced, with the mode in which each was found first.
+async fn found(stage: &Stage) -> Vec<(String, Mode)> {
+    let alerts = stage.alerts().await.into_iter();
+    let found = alerts.map(|alert| (alert.body.alert.device_name.unwrap(), alert.body.first_seen.mode));
+    let mut found: Vec<_> = found.collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+#[tokio::test]
+async fn what_was_found_while_observing_and_made_known_later_is_first_seen_while_observing() {
+    let table = (1..=5).fold(events("tools"), |table, n| table.row(noon() - minutes(20), event(n)));
+    let mut stage = Stage::new(|world| world.table(table), &tools("most = 2")).await;
+    stage.mode = Mode::Observe;
+    assert_eq!(stage.run().await.announced, 2);
+    stage.mode = Mode::Enforce;
+    stage.run_for(30).await;
+    let found = found(&stage).await;
+    assert_eq!(found.len(), 5);
+    assert!(found.iter().all(|(_, mode)| *mode == Mode::Observe), "{found:?}");
+    stage.end();
+}
+
+#[tokio::test]
+async fn what_was_found_while_observing_is_so_under_another_identity_as_well() {
+    let mut no_time = event(6);
+    no_time["Timestamp"] = "yesterday".into();
+    let table = events("tools")
+        .row(noon() - minutes(1), event(7))
+        .row(noon() + minutes(9), no_time)
+        .row(noon() + minutes(9), event(8));
+    let mut stage = Stage::new(|world| world.table(table), &tools("")).await;
+    stage.mode = Mode::Observe;
+    stage.run().await;
+    assert_eq!(found(&stage).await, [("ws-7".to_owned(), Mode::Observe)]);
+    stage.mode = Mode::Enforce;
+    stage.hunts = crate::stage::read(&tools("identity = [\"DeviceId\", \"FileName\"]"));
+    stage.run_for(30).await;
+    let all = [("ws-6", Mode::Observe), ("ws-7", Mode::Observe), ("ws-8", Mode::Enforce)];
+    assert_eq!(found(&stage).await, all.map(|(name, mode)| (name.to_owned(), mode)));
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_row_that_is_found_again_and_again_is_announced_once() {
+    let by_program = tools("identity = [\"DeviceId\", \"FileName\"]");
+    let days = |days: i64| noon() + minutes(24 * 60 * days);
+    let table = [0, 150, 300, 450]
+        .into_iter()
+        .fold(events("tools"), |table, day| table.row(days(day) - minutes(1), event(7)));
+    let mut stage = Stage::new(|world| world.table(table), &by_program).await;
+    for announced in [1, 0, 0, 0] {
+        let ran = stage.run().await;
+        assert_eq!((ran.announced, stage.row("tools").await.last.unwrap().rows), (announced, 1));
+        stage.pass(minutes(24 * 60 * 150));
+    }
+    stage.end();
+}

@@ -1,7 +1,8 @@
 //! What a row leads to, beside an alert of Cordon's own: a table for people, an order for an alert of Defender's.
 
 use crate::stage::{DEFENDER_ALERT, Stage, TABLE, device, event, events, file, minutes, noon};
-use model::{Cause, EffectRequested, Severity, Topic, Wanted};
+use model::{Cause, EffectRequested, Mode, Severity, Topic, Wanted};
+use ports::{QueueBackend, QueueName};
 
 fn tools(keys: &str, outcome: &str) -> Vec<(&'static str, String)> {
     vec![("tools", file("tools", keys, outcome))]
@@ -21,9 +22,9 @@ async fn new_rows_are_one_table_for_people() {
     assert!(notice.facts[1].contains("2 new row(s)"), "{:?}", notice.facts);
     let table = notice.table.as_ref().unwrap();
     assert_eq!(table.columns[..4], ["Timestamp", "DeviceId", "DeviceName", "ReportId"]);
-    assert_eq!(table.rows[0][1..5], [device(1), "ws-1".into(), "1".into(), "tool.exe".into()]);
-    let cell = &table.rows[1][4];
-    assert!(cell.chars().count() <= 200 && !cell.contains(char::is_control), "{cell:?}");
+    assert_eq!(table.rows[1][1..5], [device(1), "ws-1".into(), "1".into(), "tool.exe".into()]);
+    let cell = &table.rows[0][4];
+    assert!(cell.chars().count() <= 4_000 && !cell.contains(char::is_control), "{cell:?}");
     assert_eq!(table.more, 0);
 
     stage.run_next("tools").await;
@@ -110,5 +111,62 @@ async fn a_row_of_which_defender_can_make_no_alert_is_told_instead() {
     assert!(said.contains("DeviceId, ReportId"), "{said}");
     stage.run_next("tools").await;
     assert!(stage.notices().await.is_empty());
+    stage.end();
+}
+
+#[tokio::test]
+async fn while_observing_defender_is_asked_for_no_alert_and_people_see_the_rows() {
+    let table = events("tools").row(noon() - minutes(10), event(7)).row(noon() - minutes(9), event(8));
+    let mut stage = Stage::new(|world| world.table(table), &tools("most = 1", DEFENDER_ALERT)).await;
+    stage.mode = Mode::Observe;
+    stage.run().await;
+    let notices = stage.notices().await;
+    let shown: Vec<_> = notices.iter().filter_map(|notice| notice.body.table.as_ref()).collect();
+    assert_eq!((shown.len(), shown[0].rows.len()), (1, 1));
+    let said = notices[0].body.facts.join(" ");
+    assert!(said.contains("`observe`"), "{said}");
+
+    stage.mode = Mode::Enforce;
+    stage.simulator.with(|world| {
+        world.tables[0] = world.tables[0].clone().row(noon() + minutes(1), event(9));
+    });
+    stage.run_for(60).await;
+    let orders = stage.orders().await;
+    let devices: Vec<&str> = orders.iter().map(|order| order.body.device.as_str()).collect();
+    assert_eq!(devices, [device(9)], "the second was found while observing as well");
+    let shown = stage.notices().await.into_iter().filter(|notice| notice.body.table.is_some()).count();
+    assert_eq!(shown, 1);
+    stage.end();
+}
+
+#[tokio::test]
+async fn columns_without_number_fit_into_a_message_and_those_left_out_are_counted() {
+    let mut table = events("tools");
+    for number in 0..2_000 {
+        table = table.column(&format!("{}{number}", "ü".repeat(195)), "String");
+    }
+    let table = table.row(noon() - minutes(10), event(1));
+    let stage = Stage::new(|world| world.table(table), &tools("", TABLE)).await;
+    stage.run().await;
+    let notices = stage.notices().await;
+    let table = notices[0].body.table.as_ref().unwrap();
+    assert!((40..60).contains(&table.columns.len()), "{} columns", table.columns.len());
+    assert_eq!((table.rows.len(), table.rows[0].len()), (1, table.columns.len()));
+    let said = notices[0].body.facts.join(" ");
+    let left_out = format!("{} more column(s)", 2_008 - table.columns.len());
+    assert!(said.contains(&left_out), "{said}");
+    stage.end();
+}
+
+#[tokio::test]
+async fn a_notice_that_is_too_large_is_set_aside_and_holds_up_nothing() {
+    let text = file("tools", "", TABLE).replace("What is looked for", &"What is looked for".repeat(15_000));
+    let table = events("tools").row(noon() - minutes(10), event(1));
+    let stage = Stage::new(|world| world.table(table), &[("tools", text)]).await;
+    stage.run().await;
+    assert_eq!(stage.row("tools").await.last_success, Some(noon()));
+    assert!(stage.notices().await.is_empty());
+    let dead = stage.store.dead(QueueName::ActionsTaken, None).await.unwrap().letters;
+    assert_eq!(dead.len(), 1);
     stage.end();
 }

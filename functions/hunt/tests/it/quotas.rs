@@ -126,3 +126,50 @@ async fn a_long_rest_makes_hunts_overdue_and_says_why() {
     assert!(stage.row("one").await.last_success.is_some());
     stage.end();
 }
+
+#[tokio::test]
+async fn a_service_that_answers_nothing_in_time_breaks_no_hunt_and_no_event_is_lost() {
+    for keys in ["", "divisible = false"] {
+        let world = |world: simulator::World| {
+            world
+                .table(events("one").row(noon() - minutes(50), event(1)).row(noon() + minutes(40), event(2)))
+                .fault(Fault::once(CALL, FaultKind::ServerError(504)).always())
+        };
+        let mut stage = Stage::new(world, &[("one", file("one", keys, ALERT))]).await;
+        stage.run().await;
+        let most = if keys.is_empty() { 4 } else { 1 };
+        assert_eq!(stage.calls(), most, "{keys}: an outage does not eat the calls");
+        let row = stage.row("one").await;
+        assert!(!row.trouble.unwrap().broken && row.next <= noon() + minutes(5), "{keys}");
+        stage.run_for(100).await;
+        let notices = stage.notices().await;
+        let topics: Vec<_> = notices.iter().map(|notice| &notice.body.topic).collect();
+        assert_eq!(topics, [&Topic::HuntOverdue { hunt: "one".into() }], "{keys}");
+        let said = notices[0].body.facts.join(" ");
+        assert!(said.contains("not answered in time"), "{keys}: {said}");
+
+        stage.simulator.with(|world| world.faults.clear());
+        stage.run_for(20).await;
+        assert_eq!(stage.devices().await, [1, 2], "{keys}");
+        assert_eq!(stage.row("one").await.trouble, None, "{keys}");
+        stage.end();
+    }
+}
+
+#[tokio::test]
+async fn a_hunt_that_was_not_answered_in_time_before_the_calls_were_used_up_is_tried_again_with_less() {
+    let world = |mut world: simulator::World| {
+        world.hunting.graph_cycle = hours(1_000);
+        world.table(events("one")).table(events("slow").takes_per_hour(minutes(10)))
+    };
+    let names: Vec<String> = (10..21).map(|number| format!("h{number}")).collect();
+    let mut hunts: Vec<(&str, String)> =
+        names.iter().map(|name| (name.as_str(), file("one", "", ALERT))).collect();
+    hunts.push(("slow", file("slow", "", ALERT)));
+    let stage = Stage::new(world, &hunts).await;
+    stage.run().await;
+    let row = stage.row("slow").await;
+    assert!(!row.trouble.unwrap().broken && row.next > noon());
+    assert_eq!(row.left.unwrap().first, noon() - minutes(30));
+    stage.end();
+}

@@ -189,6 +189,57 @@ fn an_alert_of_a_hunt_names_the_hunt_and_leads_to_the_device_alone() {
     assert!(!mail(&requested()).text.contains("Found by"));
 }
 
+/// The title of a hunt's alert is made of a row's values.
+#[tokio::test]
+async fn a_secret_in_the_title_of_a_hunts_alert_reaches_nobody() {
+    let receiver = http_receiver::Receiver::start(Answer::Status(200, "")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = "whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw".to_owned();
+    let hook = ChannelKind::Webhook { url: env("HOOK_URL"), key: env("HOOK_KEY") };
+    let digests = Channel {
+        digest_after: Some(1),
+        ..Channel::new("folder", ChannelKind::Folder { path: folder.path().to_owned() })
+    };
+    let settings = [("HOOK_URL", receiver.url("/")), ("HOOK_KEY", key)];
+    let mut stage = Stage::new(vec![Channel::new("soar", hook), digests], &settings, now());
+    for nth in ["1", "2", "3"] {
+        let mut taken = hunted(requested());
+        let filler = "x".repeat(90);
+        taken.alert.title = format!("x.exe /pass:hunter2 ran, {filler} --password hunter2{filler}{filler}");
+        let told = mail(&taken);
+        assert!(told.text.contains("x.exe /pass:*** ran"), "{}", told.text);
+        assert!(told.subject.contains("x.exe /pass:*** ran"), "{}", told.subject);
+        assert!(!told.text.contains("hunter2") && !told.subject.contains("hunter2"), "{}", told.text);
+        taken.alert.id = format!("hunt-remote-tools-000000000000000{nth}").parse().unwrap();
+        stage.send(&[Envelope::new(&tenant(), &[nth], "trace", now(), taken)]).await;
+        stage.work().await;
+    }
+    stage.until_idle().await;
+    for told in receiver.received() {
+        let told = told.json().to_string();
+        assert!(told.contains("/pass:***") && !told.contains("hunter2"), "{told}");
+    }
+    let letters = std::fs::read_dir(folder.path()).unwrap();
+    let letters: Vec<String> =
+        letters.map(|letter| read(&std::fs::read(letter.unwrap().path()).unwrap())).collect();
+    assert!(letters.iter().any(|letter| letter.contains("told together")), "{letters:?}");
+    assert!(
+        letters.iter().all(|letter| letter.contains("/pass:***") && !letter.contains("hunter2")),
+        "{letters:?}"
+    );
+}
+
+#[test]
+fn a_hunt_by_hand_is_not_offered_with_a_stack() {
+    let one = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found = one(&notice_mail(&notice(found())).text);
+    assert!(found.contains("with the settings of the app that reads; it takes no --stack."), "{found}");
+    let broken = one(&notice_mail(&notice(Topic::HuntBroken { hunt: HUNT.into() })).text);
+    assert!(broken.contains("add --stack and its name, but not to `cordon hunt NAME`"), "{broken}");
+    let overdue = one(&notice_mail(&notice(Topic::HuntOverdue { hunt: HUNT.into() })).text);
+    assert!(overdue.contains("add --stack and its name. Sent"), "{overdue}");
+}
+
 #[test]
 fn nobody_is_sent_to_an_alert_that_defender_does_not_have() {
     let mut lost = hunted(taken(Decided::Refused, Mode::Enforce, Some(EffectState::Refused)));

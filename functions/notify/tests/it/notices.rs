@@ -204,7 +204,7 @@ fn every_topic_is_told_in_its_own_words() {
         ),
         (
             Topic::HuntCrowded { hunt: HUNT.into() },
-            "9 For your information · hunt remote-tools finds too much",
+            "0 Look now · hunt remote-tools finds too much",
             "The hunt `remote-tools` finds more than one run makes known: the rest follows, run by run.",
             "cordon hunt remote-tools --since 24h",
         ),

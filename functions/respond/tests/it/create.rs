@@ -201,7 +201,7 @@ async fn an_alert_is_made_once_and_nobody_is_told_of_it_by_the_order() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_while_observing() {
+async fn nothing_is_made_while_observing_and_people_are_told() {
     let mut stage = Stage::new().await;
     stage.respond.environment_mode = Some(Mode::Observe);
     let order = stage.order();
@@ -209,6 +209,10 @@ async fn nothing_is_made_while_observing() {
     let answered = stage.answered(&order).await.unwrap();
     assert_eq!(answered.state, Some(EffectState::Refused));
     assert!(answered.said.contains("observe"), "{}", answered.said);
+    // Nobody reads the answer to a hunt's order: once, people are told.
+    assert!(stage.told().await.contains("observe"));
+    stage.take_to_the_end(&order).await;
+    assert!(stage.notices().await.is_empty());
     assert_eq!(stage.simulator.count(CALL), 0);
     stage.end();
 }

@@ -72,6 +72,7 @@ pub(crate) fn read(body: &[u8], row: &mut dyn FnMut(Row)) -> Result<HuntAnswer, 
         for (name, kind) in &kinds {
             read.make_typed(name, *kind);
         }
+        read.pack();
         if !has_schema {
             note_columns(&read, &mut answer.columns);
         }

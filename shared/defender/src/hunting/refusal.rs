@@ -47,7 +47,10 @@ pub(crate) fn judged(
             let default = if says(&PROCESSORS) { CYCLE } else { MINUTE };
             used_up(retry_after.or_else(|| window(&message)).unwrap_or(default), &answer.message)
         }
-        408 | 504 => HuntError::TooMuch { why: format!("the query ran for too long ({answer})") },
+        // A gateway says so where a query runs for too long, and as well where what is behind it does not answer anybody.
+        408 | 504 => HuntError::TookTooLong {
+            why: format!("the query ran for too long, or the service is ailing ({answer})"),
+        },
         400 if says(&TOO_MUCH) => {
             HuntError::TooMuch { why: format!("the answer is too large, or takes too long ({answer})") }
         }
@@ -133,11 +136,17 @@ mod tests {
             (400, "Result size limit exceeded. Use \"summarize\" to aggregate results."),
             (400, "Query exceeded the timeout period."),
             (400, "The request timed out"),
-            (408, ""),
-            (504, ""),
         ] {
             let error = judge(status, None, message);
             assert!(matches!(error, HuntError::TooMuch { .. }), "{status} {message}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn that_a_gateway_gave_up_says_nothing_of_the_query() {
+        for (status, message) in [(408, ""), (504, ""), (504, "Query exceeded the timeout period.")] {
+            let error = judge(status, None, message);
+            assert!(matches!(error, HuntError::TookTooLong { .. }), "{status} {message}: {error:?}");
         }
     }
 

@@ -21,7 +21,7 @@ impl Row {
         Row { values }
     }
 
-    /// The value of a column; none where the row has none, or null.
+    /// The value of a column; none where the row has none, or null. An object or a list of an answer is a text with its JSON.
     pub fn value(&self, column: &str) -> Option<&Value> {
         self.values.get(column).filter(|value| !value.is_null())
     }
@@ -54,6 +54,13 @@ impl Row {
     /// The names of the columns.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
+    }
+
+    /// Objects and lists as their JSON: as a tree they take many times the memory.
+    pub(super) fn pack(&mut self) {
+        for value in self.values.values_mut().filter(|value| value.is_object() || value.is_array()) {
+            *value = Value::String(value.to_string());
+        }
     }
 
     /// The same value written in the same way, however this interface writes it.

@@ -83,8 +83,9 @@ pub(crate) fn alert(value: &Value) -> Result<Alert, Unreadable> {
     })
 }
 
-/// The alerts of an incident that came with them: those of Defender for Endpoint. Fails where one of them cannot be read or
-/// where there are more.
+/// The alerts of an incident that came with them: those of Defender for Endpoint. Fails where one of them cannot be read,
+/// where there are more, and where the incident was merged into another, whose alerts these are not. Source: `status` and
+/// `redirectIncidentId` on Microsoft's page "incident resource type".
 pub(crate) fn alerts_of_incident(body: &[u8]) -> Result<Vec<Alert>, Unreadable> {
     #[derive(Deserialize)]
     struct Incident<'a> {
@@ -92,12 +93,21 @@ pub(crate) fn alerts_of_incident(body: &[u8]) -> Result<Vec<Alert>, Unreadable> 
         alerts: &'a RawValue,
         #[serde(rename = "alerts@odata.nextLink", default, borrow)]
         next_link: Option<&'a RawValue>,
+        #[serde(default, borrow)]
+        status: Option<&'a RawValue>,
+        #[serde(rename = "redirectIncidentId", default, borrow)]
+        redirected_to: Option<&'a RawValue>,
     }
     let text = String::from_utf8_lossy(body);
     let shape = |_| Unreadable::new("alerts", "the body is not an incident with its alerts");
     let incident: Incident<'_> = serde_json::from_str(&text).map_err(shape)?;
     if incident.next_link.is_some() {
         return Err(Unreadable::new("alerts", "the incident has more alerts than came with it"));
+    }
+    let is_redirected = |status: &RawValue| status.get().eq_ignore_ascii_case("\"redirected\"");
+    let leads_on = |id: &RawValue| !matches!(id.get(), "null" | "\"\"");
+    if incident.status.is_some_and(is_redirected) || incident.redirected_to.is_some_and(leads_on) {
+        return Err(Unreadable::new("status", "the incident was merged into another one"));
     }
     let list = format!(r#"{{"value":{}}}"#, incident.alerts.get());
     let listed = read_list(list.as_bytes(), |value| {
@@ -401,7 +411,7 @@ mod tests {
         let ours = json!({"id": "a", "serviceSource": SERVICE});
         let mail = json!({"id": "b", "serviceSource": "microsoftDefenderForOffice365"});
         let read = |body: Value| alerts_of_incident(body.to_string().as_bytes());
-        let found = read(json!({"id": "7", "alerts": [ours, mail, {"id": "c"}]})).unwrap();
+        let found = read(json!({"id": "7", "status": "active", "redirectIncidentId": null, "alerts": [ours, mail, {"id": "c"}]})).unwrap();
         assert_eq!(found.iter().map(|alert| alert.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
         for body in [
             json!({"id": "7"}),
@@ -409,6 +419,8 @@ mod tests {
             json!({"alerts": [ours, 7]}),
             json!({"alerts": [ours, {"serviceSource": SERVICE}]}),
             json!({"alerts": [ours], "alerts@odata.nextLink": "https://graph.microsoft.com/v1.0/x"}),
+            json!({"alerts": [ours], "status": "redirected"}),
+            json!({"alerts": [ours], "status": "resolved", "redirectIncidentId": "8"}),
         ] {
             assert!(read(body.clone()).is_err(), "{body}");
         }

@@ -22,6 +22,8 @@ pub(crate) struct Stub {
 #[derive(Clone)]
 enum Body {
     Text(String),
+    /// One after the other, the last again and again. `{url}` stands for the server's own address.
+    InTurn(Vec<String>),
     /// So many blanks.
     Blanks(usize),
 }
@@ -32,6 +34,11 @@ impl Stub {
         Stub::start(Body::Text(body.to_owned()))
     }
 
+    /// Gives a token to whoever asks for one, and these bodies to everything else, one after the other.
+    pub(crate) fn saying_in_turn(bodies: &[String]) -> Stub {
+        Stub::start(Body::InTurn(bodies.to_vec()))
+    }
+
     /// Gives a token to whoever asks for one, and a body of so many bytes to everything else, as long as that is read.
     pub(crate) fn blank(bytes: usize) -> Stub {
         Stub::start(Body::Blanks(bytes))
@@ -40,6 +47,12 @@ impl Stub {
     fn start(body: Body) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let body = match body {
+            Body::InTurn(texts) => {
+                Body::InTurn(texts.iter().map(|text| text.replace("{url}", &url)).collect())
+            }
+            body => body,
+        };
         let (seen, sent) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (log, count) = (seen.clone(), sent.clone());
         std::thread::spawn(move || {
@@ -81,18 +94,30 @@ fn converse(
         }
         let first = head.lines().next().unwrap_or_default().to_owned();
         let token = Body::Text(r#"{"access_token": "x.e30.x", "expires_in": 3599}"#.to_owned());
-        let body = if first.contains("/oauth2/") { &token } else { body };
-        seen.lock().unwrap().push((number, first));
+        let wants_token = |first: &str| first.contains("/oauth2/");
+        let mut log = seen.lock().unwrap();
+        let turn = log.iter().filter(|(_, first)| !wants_token(first)).count();
+        let next = match body {
+            Body::InTurn(texts) => {
+                texts.get(turn).or(texts.last()).map_or(token.clone(), |text| Body::Text(text.clone()))
+            }
+            body => body.clone(),
+        };
+        let body = if wants_token(&first) { token } else { next };
+        log.push((number, first));
+        drop(log);
         request.clear();
-        let length = match body {
+        let length = match &body {
             Body::Text(text) => text.len(),
             Body::Blanks(count) => *count,
+            Body::InTurn(_) => unreachable!("a turn is a text"),
         };
         let head =
             format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-        let written = stream.write_all(head.as_bytes()).and_then(|()| match body {
+        let written = stream.write_all(head.as_bytes()).and_then(|()| match &body {
             Body::Text(text) => stream.write_all(text.as_bytes()),
             Body::Blanks(count) => blanks(&mut stream, *count, sent),
+            Body::InTurn(_) => unreachable!("a turn is a text"),
         });
         if written.is_err() {
             return;

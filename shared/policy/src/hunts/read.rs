@@ -424,6 +424,8 @@ fn alert(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AlertMapping> 
     let severity = severity_of(reader, section);
     let category = section.text(reader, "category").map(|word| word.text.to_owned());
     let mut of = |key, default: &str| column(reader, section, key).unwrap_or_else(|| default.to_owned());
+    // What stands in these may cut a device off: which one, and whether at all.
+    const DECIDING: [&str; 3] = ["device", "time", "severity_column"];
     let (device, device_name, time) =
         (of("device", "DeviceId"), of("device_name", "DeviceName"), of("time", "Timestamp"));
     let (user, user_domain) = (column(reader, section, "user"), column(reader, section, "user_domain"));
@@ -431,6 +433,14 @@ fn alert(reader: &mut Reader<'_>, section: Section<'_>) -> Option<AlertMapping> 
         reader.hinted(at, "`user_domain` needs a `user` to go with it", "such as user = \"AccountName\"");
     }
     let may_isolate = section.flag(reader, "may_isolate", false);
+    for key in DECIDING.into_iter().filter(|_| may_isolate) {
+        if let Some(word) = section.text(reader, key).filter(|word| word.text.contains('.')) {
+            let what = format!("with `may_isolate`, `{key}` cannot be a part of a column");
+            let way = "such parts are written by whoever did the deed, who would choose what is isolated: take one of \
+                       the service's own columns, such as DeviceId, Timestamp; or leave may_isolate out";
+            reader.hinted(word.at, what, way);
+        }
+    }
     let evidence =
         section.sections(reader, "evidence").into_iter().filter_map(|each| evidence(reader, each)).collect();
     Some(AlertMapping {
@@ -481,7 +491,13 @@ fn severity(reader: &mut Reader<'_>, section: Section<'_>, known: &[Severity]) -
 fn title(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Template> {
     let word = section.needed(reader, "title")?;
     match Template::parse(word.text) {
-        Ok(title) => Some(title),
+        Ok(title) => {
+            if let Some(column) = title.columns().find(|column| holds_command_lines(column)) {
+                let what = format!("`title` shows `{column}`, a column of command lines");
+                reader.hinted(word.at, what, OF_COMMAND_LINES);
+            }
+            Some(title)
+        }
         Err(why) => {
             let way = "a column stands in braces, as in \"{FileName} was started\"; a brace that is meant stands twice";
             reader.hinted(word.at, format!("`title` {why}"), way);
@@ -503,6 +519,16 @@ fn evidence(reader: &mut Reader<'_>, section: Section<'_>) -> Option<EvidenceMap
         .into_iter()
         .filter_map(|field| Some((field, column(reader, section, field.as_str())?)))
         .collect();
+    let takes_them =
+        |field: &EvidenceField| matches!(field, EvidenceField::CommandLine | EvidenceField::RegistryValue);
+    for (field, column) in columns.iter().filter(|(field, _)| !takes_them(field)) {
+        if holds_command_lines(column) {
+            let field = field.as_str();
+            let at = section.get(field).map_or(section.at, |(_, at)| at);
+            let what = format!("`{field}` shows `{column}`, a column of command lines");
+            reader.hinted(at, what, OF_COMMAND_LINES);
+        }
+    }
     if fields.iter().all(|field| section.get(field).is_none()) {
         let way = "such as file_name = \"FileName\"";
         reader.hinted(section.at, "a piece of evidence names no column", way);
@@ -527,6 +553,16 @@ fn defender_alert(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Defen
         recommended_action: recommended_action?.text.to_owned(),
         category: category?.text.to_owned(),
     })
+}
+
+/// The way out where a column of command lines stands where anybody may read it.
+const OF_COMMAND_LINES: &str = "command lines may hold passwords, and people are shown this everywhere; `command_line` of a \
+                                piece of evidence is the place for them";
+
+/// Whether a column's name, or that of the field within it, says that it holds command lines.
+fn holds_command_lines(column: &str) -> bool {
+    let name = column.rsplit('.').next().unwrap_or(column).to_ascii_lowercase();
+    name.contains("commandline") || name.contains("command_line")
 }
 
 /// The column that a key names; none where it is absent.

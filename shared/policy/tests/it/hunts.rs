@@ -246,6 +246,33 @@ fn a_slip_in_a_hunt_is_pointed_at_with_a_way_out() {
             "`title` has a `{` without its `}`",
             "stands twice",
         ),
+        (
+            alert("").replace("title = \"t\"", "title = \"{FileName}: {InitiatingProcessCommandLine}\""),
+            "`title` shows `InitiatingProcessCommandLine`, a column of command lines",
+            "`command_line`",
+        ),
+        (
+            alert(
+                "[[alert.evidence]]\nkind = \"File\"\nfile_name = \"AdditionalFields.process_command_line\"",
+            ),
+            "`file_name` shows `AdditionalFields.process_command_line`",
+            "`command_line`",
+        ),
+        (
+            alert("may_isolate = true\ndevice = \"AdditionalFields.Target\""),
+            "`device` cannot be a part of a column",
+            "DeviceId",
+        ),
+        (
+            alert("may_isolate = true\ntime = \"AdditionalFields.At\""),
+            "`time` cannot be a part of a column",
+            "",
+        ),
+        (
+            alert("may_isolate = true\nseverity_column = \"A.S\"").replace("severity = \"High\"\n", ""),
+            "`severity_column` cannot be a part of a column",
+            "may_isolate",
+        ),
         (alert("user_domain = \"D\""), "`user_domain` needs a `user`", "AccountName"),
         (alert("may_isolate = \"yes\""), "`may_isolate` must be true or false", ""),
         (
@@ -281,6 +308,17 @@ fn a_slip_in_a_hunt_is_pointed_at_with_a_way_out() {
         assert!(hint.is_empty() || found.split_once("= hint: ").unwrap().1.contains(hint), "{text}\n{found}");
     }
     assert!(Hunt::parse("a-hunt", "x = [").is_err());
+}
+
+/// What cannot cut off a device may be looked for wherever it stands, and command lines have their place.
+#[test]
+fn parts_of_columns_and_command_lines_are_taken_where_they_do_no_harm() {
+    let parts = alert("device = \"A.D\"\ntime = \"A.T\"\nseverity_column = \"A.S\"");
+    read(&parts.replace("severity = \"High\"\n", ""));
+    read(&alert("may_isolate = true\nuser = \"A.User\"\ndevice = \"DeviceId\""));
+    read(&alert(
+        "[[alert.evidence]]\nkind = \"Process\"\ncommand_line = \"ProcessCommandLine\"\nregistry_value = \"X.CommandLine\"",
+    ));
 }
 
 #[test]
@@ -389,8 +427,6 @@ fn every_hunt_of_the_guide_can_be_read() {
     assert_eq!(blocks.len(), 3, "one for each thing that a row can lead to");
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("hunts")).unwrap();
-    let kql = "DeviceEvents | where Timestamp between (CordonFrom .. CordonTo) and SHA256 in (Hashes)";
-    fs::write(folder.path().join("hunts/abused-drivers.kql"), kql).unwrap();
     for (number, block) in blocks.iter().enumerate() {
         fs::write(folder.path().join(format!("hunts/h{number}.toml")), block).unwrap();
     }

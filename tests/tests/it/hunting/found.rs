@@ -281,3 +281,29 @@ async fn a_row_that_is_put_back_two_weeks_later_isolates_nobody() {
     assert_eq!(outcome(&scene).await.0, Answer::Refused);
     scene.end().await;
 }
+
+#[tokio::test]
+async fn what_a_hunt_has_joined_no_timer_gives_back_whatever_alert_came_first() {
+    let mut setup = Setup::playing(|settings| settings.isolation.release_after = Some(hours(24)));
+    setup.hunts = hunting().hunts;
+    let mut scene = Scene::with(one_event().alert(high("a", 1)), setup).await;
+    scene.poll().await;
+    scene.settle(minutes(5)).await;
+    let claim = scene.claim(1).await.unwrap();
+    assert_eq!((claim.alert.as_ref().map(|alert| alert.as_str()), claim.hunted), (Some("a"), false));
+    scene.hunt().await;
+    scene.settle(minutes(5)).await;
+    let claim = scene.claim(1).await.unwrap();
+    assert_eq!((claim.alert.as_ref().map(|alert| alert.as_str()), claim.hunted), (Some("a"), true));
+    assert_eq!(scene.isolate_calls(), 1);
+    let before = scene.mails().len();
+    for _ in 0..20 {
+        scene.pass(hours(3));
+        scene.settle(minutes(30)).await;
+    }
+    assert!(scene.is_isolated(1));
+    let after: Vec<String> = scene.subjects().split_off(before);
+    assert_eq!(after.len(), 1, "{after:#?}");
+    assert_eq!(scene.simulator.count("POST unisolate"), 0);
+    scene.end().await;
+}

@@ -63,6 +63,56 @@ async fn the_timer_waits_while_the_incident_has_another_open_high_alert() {
 }
 
 #[tokio::test]
+async fn an_alert_that_does_not_say_how_severe_it_is_may_be_high_and_the_timer_waits() {
+    let mut scene = Scene::with(one_alert().machine(workstation(2)), after_four_hours()).await;
+    scene.run_once().await;
+    scene.pass(minutes(1));
+    scene.simulator.with(|world| world.alerts.push(high("b", 2).severity("Dire")));
+    pass_hours(&mut scene, 6).await;
+    assert!(scene.is_isolated(1));
+    scene.simulator.with(|world| world.change_alert("b", |alert| alert.severity = "Low".to_owned()));
+    pass_hours(&mut scene, 1).await;
+    assert!(!scene.is_isolated(1));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_timer_looks_at_the_incident_that_the_alert_is_in_now() {
+    let mut scene = Scene::with(one_alert().machine(workstation(2)), after_four_hours()).await;
+    scene.run_once().await;
+    scene.pass(minutes(1));
+    // Defender has merged the incident into another, which goes on.
+    scene.simulator.with(|world| {
+        world.change_alert("a", |alert| alert.incident_id = Some(4_711));
+        let mut other = high("b", 2);
+        other.incident_id = Some(4_711);
+        world.alerts.push(other);
+    });
+    pass_hours(&mut scene, 6).await;
+    assert!(scene.is_isolated(1));
+    scene.simulator.with(|world| world.change_alert("b", |alert| alert.status = "Resolved".to_owned()));
+    pass_hours(&mut scene, 1).await;
+    assert!(!scene.is_isolated(1));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn where_nobody_can_tell_whether_the_incident_goes_on_people_are_told_once_and_the_device_stays() {
+    let mut scene = Scene::with(one_alert(), after_four_hours()).await;
+    scene.run_once().await;
+    pass_hours(&mut scene, 2).await;
+    scene.simulator.with(|world| world.alerts.retain(|alert| alert.id != "a"));
+    let before = scene.subjects().len();
+    pass_hours(&mut scene, 6).await;
+    assert!(scene.is_isolated(1));
+    assert_eq!(scene.simulator.count("POST unisolate"), 0);
+    let after = scene.subjects().split_off(before);
+    // The warning an hour before, and the word that it is left to people.
+    assert_eq!(after.len(), 2, "{after:#?}");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn unless_it_is_set_nothing_is_released() {
     let mut scene = Scene::new(stories(1)).await;
     scene.run_once().await;
