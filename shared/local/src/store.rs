@@ -244,9 +244,11 @@ pub(crate) fn micros(time: Timestamp) -> i64 {
     time.as_microsecond()
 }
 
-/// A time somewhat later, as the file has it.
+/// A time somewhat later, as the file has it: never before it, so that what waits does not come early.
 pub(crate) fn micros_after(time: Timestamp, after: SignedDuration) -> i64 {
-    micros(time).saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX))
+    let later = time.as_nanosecond().saturating_add(after.as_nanos());
+    let micros = if after.is_zero() { later.div_euclid(1_000) } else { (later + 999).div_euclid(1_000) };
+    i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
 /// Creates an empty file that only its owner may read, unless there is something already.
