@@ -525,8 +525,8 @@ pub fn connection(url: &str, more: &[(String, String)]) -> Connection {
     ];
     let mut vars: Vars = more.iter().cloned().collect();
     vars.add_defaults(usual.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    if let Ok(api) = std::env::var(ALERTS_API) {
-        vars.add_defaults([("DEFENDER_ALERTS_API".to_owned(), api)]);
+    if let Some(api) = Vars::from_process().get(ALERTS_API) {
+        vars.add_defaults([("DEFENDER_ALERTS_API".to_owned(), api.to_owned())]);
     }
     let mut problems = Problems::default();
     let connection = Connection::from_vars(&vars, None, &mut problems);

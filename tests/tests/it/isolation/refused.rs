@@ -36,17 +36,14 @@ async fn failed_after(calls: usize, mut scene: Scene, words: &str) {
 #[tokio::test]
 async fn without_the_role_the_isolation_fails_and_people_read_which_role_is_missing() {
     let world = one_alert().app(DEFAULT_CLIENT, DEFAULT_SECRET, READS);
-    failed_once(Scene::new(world).await, "Machine.Isolate").await;
+    Box::pin(failed_once(Scene::new(world).await, "Machine.Isolate")).await;
 }
 
 #[tokio::test]
 async fn an_acting_app_without_the_role_fails_though_the_reading_app_holds_it() {
     let world = one_alert().app(ACTOR, "actor-secret", READS);
-    failed_once(
-        Scene::with(world, with_actor("actor-secret")).await,
-        "does the app that acts hold Machine.Isolate",
-    )
-    .await;
+    let scene = Scene::with(world, with_actor("actor-secret")).await;
+    Box::pin(failed_once(scene, "does the app that acts hold Machine.Isolate")).await;
 }
 
 #[tokio::test]
@@ -87,7 +84,7 @@ async fn an_acting_app_that_cannot_sign_in_isolates_nobody_and_is_not_asked_for_
 #[tokio::test]
 async fn a_device_that_cannot_be_isolated_fails_with_the_services_words() {
     let world = World::new(noon()).machine(workstation(1).cannot_be_isolated()).alert(high("a", 1));
-    failed_once(Scene::new(world).await, "OsPlatformNotSupported").await;
+    Box::pin(failed_once(Scene::new(world).await, "OsPlatformNotSupported")).await;
 }
 
 #[tokio::test]
