@@ -172,7 +172,7 @@ fn a_query_that_is_refused_and_a_service_that_is_not_there_are_one_sentence() {
 fn a_window_that_takes_too_many_calls_is_read_as_far_as_they_reach_and_it_says_where_to_go_on() {
     // One row fits into an answer, and two do not.
     let mut world = found(60);
-    world.hunting.bytes = 900;
+    world.hunting.bytes = 500;
     let site = site(world).with("DEFENDER_HUNTING_API", "defender");
     let (from, to) = (ago(64), ago(0));
     let ended = hunt(&site, &["--json", "--from", &from.to_string(), "--to", &to.to_string()]);
