@@ -7,8 +7,8 @@
 use super::records::{Place, Records};
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    Alert, AlertId, AlertStatus, Answer, Device, DeviceFact, DeviceId, DeviceRef, EvidenceIdentity,
-    FirstSeen, IsolationType, Mode, PolicyNote, one_line,
+    Alert, AlertFound, AlertId, AlertStatus, Answer, Device, DeviceFact, DeviceId, DeviceRef,
+    EvidenceIdentity, FirstSeen, IsolationType, Mode, PolicyNote, one_line,
 };
 use policy::{Case, Playbook, Surroundings};
 use ports::{Announced, Wish};
@@ -235,7 +235,7 @@ fn shorten(alert: &mut Alert, length: usize) {
         return;
     }
     let pieces = EvidenceIdentity::all(alert).len().min(Announced::MAX_EVIDENCE);
-    poll::shorten(alert, pieces);
+    AlertFound::shorten(alert, pieces);
 }
 
 fn name(alert: &Alert, device: Option<&Device>) -> String {

@@ -12,15 +12,12 @@ use crate::{
 use defender::Column;
 use jiff::Timestamp;
 use model::{
-    AlertFound, Body, Cause, EffectRequested, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Mode,
-    Revision, Topic, Wanted,
+    AlertFound, Body, Cause, EffectRequested, Envelope, EvidenceIdentity, FirstSeen, Mode, Revision, Topic,
+    Wanted,
 };
 use policy::{AlertMapping, DefenderAlert, Hunt, Outcome, Span};
 use ports::{Count, Expect, HuntSeen, Key, MAX_COMMIT, QueueError, QueueName, Stored, Write};
 use std::collections::BTreeSet;
-
-/// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for the envelope.
-const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
 
 /// The most alerts that Defender is asked to make by one answer: it takes 15 in a minute, the orders hold for half an hour, and
 /// people's own orders wait behind them. Source: Microsoft's page "Create alert from event API".
@@ -123,17 +120,11 @@ impl Hunting {
     ) -> Result<(), HuntingError> {
         let mut messages = Vec::with_capacity(news.len());
         for row in news {
-            let mut alert = alert(hunt, mapping, &row.found, now)?;
+            let alert = alert(hunt, mapping, &row.found, now)?;
             let evidence = EvidenceIdentity::all(&alert);
             let revision = Revision::of(&alert, &evidence);
-            alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * evidence.len()));
-            let devices = alert.device.iter().cloned().collect();
             let first_seen = row.first_seen;
-            let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
-            let id = alert.id.clone();
-            let body = AlertFound { alert, revision: revision.clone(), evidence, devices, first_seen };
-            let identity = [id.as_str(), revision.as_str()];
-            messages.push(Envelope::new(&self.tenant, &identity, &trace, now, body));
+            messages.push(AlertFound::announcement(&self.tenant, alert, revision, evidence, first_seen, now));
         }
         let sent = self.send(QueueName::AlertsFound, &messages, news, now).await?;
         self.tally.add(Count::AlertsFound, sent);

@@ -2,7 +2,7 @@
 
 use crate::{
     Hunting, on_tick,
-    read::{SLOW_HALVINGS, halves, too_much, too_slow},
+    read::{smaller, too_much, too_slow},
 };
 use defender::{Column, HuntError, Row};
 use jiff::{SignedDuration, Timestamp};
@@ -63,17 +63,16 @@ impl Hunting {
                     done.parts += 1;
                     rows.into_iter().for_each(|row| on_row(&answer.columns, row));
                 }
-                Err(HuntError::TooMuch { why }) => match halves(hunt, part) {
-                    Some((first, second)) => parts.extend([second, first]),
-                    None => return Err(HuntError::TooMuch { why: too_much(part, &why) }),
-                },
-                Err(HuntError::TookTooLong { why }) => {
-                    match halves(hunt, part).filter(|_| slow <= SLOW_HALVINGS) {
-                        Some((first, second)) => parts.extend([second, first]),
-                        None => return Err(HuntError::TookTooLong { why: too_slow(part, &why) }),
+                Err(error) => match (smaller(hunt, part, &error, slow), error) {
+                    (Some((first, second)), _) => parts.extend([second, first]),
+                    (None, HuntError::TooMuch { why }) => {
+                        return Err(HuntError::TooMuch { why: too_much(part, &why) });
                     }
-                }
-                Err(error) => return Err(error),
+                    (None, HuntError::TookTooLong { why }) => {
+                        return Err(HuntError::TookTooLong { why: too_slow(part, &why) });
+                    }
+                    (None, error) => return Err(error),
+                },
             }
         }
         Ok(done)

@@ -14,7 +14,7 @@ mod trouble;
 pub use by_hand::ByHand;
 pub use trouble::is_overdue;
 
-use defender::{Reader, TICK};
+use defender::{Reader, on_tick};
 use due::Standing;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use model::{BadId, Mode, TenantId};
@@ -115,10 +115,4 @@ fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// The time cut to whole ticks, which is what the service's times are made of.
-fn on_tick(at: Timestamp) -> Timestamp {
-    let nanos = at.as_nanosecond();
-    Timestamp::from_nanosecond(nanos - nanos.rem_euclid(TICK.as_nanos())).unwrap_or(at)
 }

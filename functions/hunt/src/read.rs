@@ -24,7 +24,7 @@ const SHARE: u32 = CALLS / 2;
 
 /// How often one after the other a window is halved because no answer came in time. Where the service is ailing, that helps
 /// nothing.
-pub(crate) const SLOW_HALVINGS: usize = 3;
+const SLOW_HALVINGS: usize = 3;
 
 /// After so long no call is begun. With the one that is under way then, less than the five minutes that a function has.
 const BEGINS_UNTIL: Duration = Duration::from_secs(50);
@@ -254,24 +254,16 @@ impl Hunting {
         slow: usize,
         now: Timestamp,
     ) -> Unanswered {
+        if let Some((first, second)) = smaller(hunt, part, &error, slow) {
+            tracing::info!(hunt = hunt.name, from = %part.from, to = %part.to, why = %error, "asked for in halves");
+            return Unanswered::Parts(first, second);
+        }
         match error {
             // That may be the query's fault or the service's: it is tried again soon, and nobody is told to change the file
             // before it is overdue.
-            HuntError::TookTooLong { why } => match halves(hunt, part).filter(|_| slow <= SLOW_HALVINGS) {
-                Some((first, second)) => {
-                    tracing::info!(hunt = hunt.name, from = %part.from, to = %part.to, why, "asked for in halves");
-                    Unanswered::Parts(first, second)
-                }
-                None => Unanswered::Ends(Ended::Failed(too_slow(part, &why))),
-            },
-            HuntError::TooMuch { why } => match halves(hunt, part) {
-                Some((first, second)) => {
-                    tracing::info!(hunt = hunt.name, from = %part.from, to = %part.to, why, "asked for in halves");
-                    Unanswered::Parts(first, second)
-                }
-                None if hunt.divisible => Unanswered::Passes(why),
-                None => Unanswered::Ends(Ended::Broken(too_much(part, &why))),
-            },
+            HuntError::TookTooLong { why } => Unanswered::Ends(Ended::Failed(too_slow(part, &why))),
+            HuntError::TooMuch { why } if hunt.divisible => Unanswered::Passes(why),
+            HuntError::TooMuch { why } => Unanswered::Ends(Ended::Broken(too_much(part, &why))),
             HuntError::Broken(answer) => Unanswered::Ends(Ended::Broken(answer.to_string())),
             HuntError::UsedUp { retry_after, why } => Unanswered::Ends(used_up(retry_after, &why, now)),
             HuntError::Api(ApiError::RateLimited { retry_after }) => {
@@ -325,8 +317,18 @@ fn used_up(retry_after: SignedDuration, why: &str, now: Timestamp) -> Ended {
     Ended::UsedUp(HuntRest { until: later(now, wait), why: model::one_line(why, 300) })
 }
 
+/// What to ask for instead of a part that was not answered; none where less of it would not help, or is not to be asked for.
+/// `slow`: how many were not answered in time, one after the other.
+pub(crate) fn smaller(hunt: &Hunt, part: Span, error: &HuntError, slow: usize) -> Option<(Span, Span)> {
+    match error {
+        HuntError::TooMuch { .. } => halves(hunt, part),
+        HuntError::TookTooLong { .. } => halves(hunt, part).filter(|_| slow <= SLOW_HALVINGS),
+        HuntError::Broken(_) | HuntError::UsedUp { .. } | HuntError::Api(_) => None,
+    }
+}
+
 /// The two halves of a window that is too much for one answer; none where it is not to be halved.
-pub(crate) fn halves(hunt: &Hunt, part: Span) -> Option<(Span, Span)> {
+fn halves(hunt: &Hunt, part: Span) -> Option<(Span, Span)> {
     let length = part.to.duration_since(part.from);
     if !hunt.divisible || length <= SMALLEST {
         return None;

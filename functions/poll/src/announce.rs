@@ -5,19 +5,12 @@
 use crate::{Poll, PollError, Polled, read::Round};
 use defender::{AlertPage, Unreadable};
 use jiff::Timestamp;
-use model::{
-    Alert, AlertFound, AlertId, Envelope, EvidenceIdentity, FirstSeen, MAX_MESSAGE_BYTES, Mode, Revision,
-    one_line,
-};
+use model::{Alert, AlertFound, AlertId, Envelope, EvidenceIdentity, FirstSeen, Mode, Revision, one_line};
 use ports::{Announced, Count, Expect, Key, MAX_COMMIT, QueueError, QueueName, Stored, Write};
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, HashMap},
 };
-
-/// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for
-/// the envelope.
-const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
 
 /// The most announcements that are sent before they are remembered.
 const BATCH: usize = 500;
@@ -39,11 +32,6 @@ impl News {
         let before = self.before.as_ref();
         before.is_some_and(|before| before.evidence.is_empty() && !self.after.evidence.is_empty())
     }
-}
-
-/// Shortens an alert so that its announcement fits into a message, beside what it says of each piece of evidence.
-pub fn shorten(alert: &mut Alert, evidence: usize) {
-    alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * evidence));
 }
 
 impl Poll {
@@ -131,7 +119,7 @@ impl Poll {
 
     fn news_of(
         &self,
-        mut alert: Alert,
+        alert: Alert,
         key: Key,
         (before, expect): (Option<Stored<Announced>>, Expect),
         now: Timestamp,
@@ -157,13 +145,7 @@ impl Poll {
         let mode = if expect == Expect::Absent { self.mode } else { Mode::Observe };
         let first_seen = before.as_ref().map_or(FirstSeen { at: now, mode }, |before| before.first_seen);
 
-        shorten(&mut alert, current.len());
-        let devices = alert.device.iter().cloned().collect();
-        let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
-        let id = alert.id.clone();
-        let identity = [id.as_str(), revision.as_str()];
-        let body = AlertFound { alert, revision: revision.clone(), evidence: current, devices, first_seen };
-        let message = Envelope::new(&self.tenant, &identity, &trace, now, body);
+        let message = AlertFound::announcement(&self.tenant, alert, revision, current, first_seen, now);
         Some(News { message, key, before, expect, after: Announced { first_seen, revisions, evidence } })
     }
 

@@ -9,9 +9,7 @@ mod devices;
 mod doubts;
 mod read;
 
-pub use announce::shorten;
-
-use defender::{ApiError, Reader, TICK, Window};
+use defender::{ApiError, Reader, Window, on_tick};
 use jiff::{SignedDuration, Timestamp};
 use model::{Mode, TenantId};
 use ports::{
@@ -213,10 +211,4 @@ fn back(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// The time cut to whole ticks.
-fn on_tick(at: Timestamp) -> Timestamp {
-    let nanos = at.as_nanosecond();
-    Timestamp::from_nanosecond(nanos - nanos.rem_euclid(TICK.as_nanos())).unwrap_or(at)
 }

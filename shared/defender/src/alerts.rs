@@ -62,6 +62,12 @@ impl Portion {
 /// The smallest step of the service's times: 100 nanoseconds.
 pub const TICK: SignedDuration = SignedDuration::from_nanos(100);
 
+/// The time cut to whole ticks.
+pub fn on_tick(at: Timestamp) -> Timestamp {
+    let nanos = at.as_nanosecond();
+    Timestamp::from_nanosecond(nanos - nanos.rem_euclid(TICK.as_nanos())).unwrap_or(at)
+}
+
 /// A half-open span of `lastUpdateTime`: `from` is in it, `to` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {

@@ -17,7 +17,7 @@ mod responder;
 mod send;
 mod wire;
 
-pub use alerts::{AlertPage, Next, PAGE, Portion, TICK, Window, after};
+pub use alerts::{AlertPage, Next, PAGE, Portion, TICK, Window, after, on_tick};
 pub use connect::connect;
 pub use error::{Answer, ApiError, Failed, Reached};
 pub use hunting::{Column, HuntAnswer, HuntError, MOST_BYTES, MOST_ROWS, Row};

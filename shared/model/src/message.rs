@@ -126,6 +126,34 @@ pub struct AlertFound {
     pub first_seen: FirstSeen,
 }
 
+/// The most that the alert in an announcement may weigh: room is left for the device that enrich adds, and for the
+/// envelope.
+const MAX_ALERT_BYTES: usize = MAX_MESSAGE_BYTES - 60_000;
+
+impl AlertFound {
+    /// Shortens an alert so that its announcement fits into a message, beside what it says of so many pieces of evidence.
+    pub fn shorten(alert: &mut Alert, evidence: usize) {
+        alert.shorten_to(MAX_ALERT_BYTES.saturating_sub(40 * evidence));
+    }
+
+    /// The announcement of an alert, shortened to fit. The same alert and revision are the same message.
+    pub fn announcement(
+        tenant: &TenantId,
+        mut alert: Alert,
+        revision: Revision,
+        evidence: BTreeSet<EvidenceIdentity>,
+        first_seen: FirstSeen,
+        now: Timestamp,
+    ) -> Envelope<AlertFound> {
+        AlertFound::shorten(&mut alert, evidence.len());
+        let trace = format!("{}-{}", alert.id, revision.as_str().get(..10).unwrap_or_default());
+        let devices = alert.device.iter().cloned().collect();
+        let (id, known) = (alert.id.clone(), revision.clone());
+        let body = AlertFound { alert, revision, evidence, devices, first_seen };
+        Envelope::new(tenant, &[id.as_str(), known.as_str()], &trace, now, body)
+    }
+}
+
 impl Body for AlertFound {
     const KIND: &'static str = "alert-found";
     const VERSION: u16 = 1;
